@@ -1,0 +1,1 @@
+//! What client and worker say to each other.
