@@ -1,0 +1,6 @@
+/** Time as a parameter: the system's in a process, a hand-turned one in tests. */
+export interface Clock {
+  now(): Date;
+  /** Runs `callback` once, `ms` milliseconds from now, unless disposed before. */
+  after(ms: number, callback: () => void): Disposable;
+}

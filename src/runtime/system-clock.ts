@@ -1,0 +1,10 @@
+import type { Clock } from '../lib/clock.ts';
+
+/** The system's clock. Its timers keep the process alive until they ran or were disposed. */
+export const systemClock: Clock = {
+  now: () => new Date(),
+  after(ms, callback) {
+    const timer = setTimeout(callback, ms);
+    return { [Symbol.dispose]: () => clearTimeout(timer) };
+  },
+};
