@@ -1,0 +1,141 @@
+import type { Kind } from './kinds.ts';
+import { parseQuantity, QUANTITY_LIMIT, QUANTITY_PATTERN } from './quantity.ts';
+
+/**
+ * A rule that a schema cannot say. `cel` goes into the CRD, `check` serves the embedded store, both with the same
+ * `message`: whichever store a user has, the same objects are refused in the same words. A test evaluates both on
+ * the same objects.
+ */
+export interface Rule {
+  readonly id: string;
+  readonly kind: Kind;
+  /** Where `self` is: '' for the whole object, else `spec.resources.memory`, `[]` standing for each item of a list. */
+  readonly path: string;
+  /** The field to blame, where it lies below `path`. */
+  readonly field?: string;
+  readonly cel: string;
+  readonly message: string;
+  /** A rule over a change, which has `oldSelf`; it does not run when an object is created. */
+  readonly transition: boolean;
+  /** True if the object may be stored. `self` has passed the schema; `oldSelf` is given to transition rules only. */
+  readonly check: (self: Json, oldSelf: Json) => boolean;
+}
+
+type Json = unknown;
+
+const MIN_VGPU_MEMORY = '64Mi'; // The first context of a CUDA program already takes tens of MiB.
+
+const minVgpuMemoryBytes = parseQuantity(MIN_VGPU_MEMORY) ?? 0;
+
+const QUANTITY_PATHS: Readonly<Record<Kind, readonly string[]>> = {
+  GPUPool: ['status.capacity.memory', 'status.promised.memory'],
+  GPUNode: ['status.gpus[].memory', 'status.promised[].memory'],
+  VGPUClaim: ['spec.resources.memory', 'spec.gpuSelector.minMemory', 'status.allocations[].memory'],
+};
+
+const CEL_IS_QUANTITY = `self.matches('${QUANTITY_PATTERN}') && quantity(self).isLessThan(quantity('${QUANTITY_LIMIT}'))`;
+
+const quantityRules = (Object.keys(QUANTITY_PATHS) as Kind[]).flatMap((kind) =>
+  QUANTITY_PATHS[kind].map((path): Rule => ({
+    id: `${kind}:${path}:quantity`,
+    kind,
+    path,
+    cel: CEL_IS_QUANTITY,
+    message: `must be a quantity of bytes below ${QUANTITY_LIMIT}, such as 8Gi, 512Mi or 1.5Gi`,
+    transition: false,
+    check: (self) => parseQuantity(String(self)) !== undefined,
+  })),
+);
+
+const MAX_NAME = 63; // Names of pools and claims become label values and device names, which end there.
+
+const nameRules = (['GPUPool', 'VGPUClaim'] as const).map((kind): Rule => ({
+  id: `${kind}:name-length`,
+  kind,
+  path: '',
+  field: 'metadata.name',
+  cel: `self.metadata.name.size() <= ${MAX_NAME}`,
+  message: `must be at most ${MAX_NAME} characters long`,
+  transition: false,
+  check: (self) => nameOf(self).length <= MAX_NAME,
+}));
+
+interface ClaimShape {
+  readonly metadata: { readonly name: string };
+  readonly spec: { readonly vgpus: number };
+  readonly status?: { readonly phase?: string; readonly allocations?: readonly unknown[] };
+}
+
+const nameOf = (self: Json): string => (self as ClaimShape).metadata.name;
+
+const HOLDING_PHASES = ['Bound', 'Lost'];
+
+const holdsVgpus = (claim: ClaimShape): boolean => HOLDING_PHASES.includes(claim.status?.phase ?? '');
+
+const celHolds = (name: string): string =>
+  `has(${name}.status) && has(${name}.status.phase) && ${name}.status.phase in ['Bound', 'Lost']`;
+
+const claimRules: readonly Rule[] = [
+  {
+    id: 'VGPUClaim:memory-minimum',
+    kind: 'VGPUClaim',
+    path: 'spec.resources.memory',
+    // A text that is no quantity is the quantity rule's business: one fault, one message.
+    cel: `!self.matches('${QUANTITY_PATTERN}') || !quantity(self).isLessThan(quantity('${MIN_VGPU_MEMORY}'))`,
+    message: `must be at least ${MIN_VGPU_MEMORY}`,
+    transition: false,
+    check: (self) => (parseQuantity(String(self)) ?? minVgpuMemoryBytes) >= minVgpuMemoryBytes,
+  },
+  {
+    id: 'VGPUClaim:spec-immutable-while-bound',
+    kind: 'VGPUClaim',
+    path: '',
+    field: 'spec',
+    cel: `!(${celHolds('oldSelf')}) || self.spec == oldSelf.spec`,
+    message: 'cannot be changed while the claim has its vGPUs: delete the claim and create another',
+    transition: true,
+    check: (self, oldSelf) =>
+      !holdsVgpus(oldSelf as ClaimShape) || equal((self as ClaimShape).spec, (oldSelf as ClaimShape).spec),
+  },
+  {
+    id: 'VGPUClaim:status-not-removed',
+    kind: 'VGPUClaim',
+    path: '',
+    field: 'status',
+    // Without this rule a status set to null would get round the rule above.
+    cel: `!has(oldSelf.status) || has(self.status)`,
+    message: 'cannot be removed once it is set',
+    transition: true,
+    check: (self, oldSelf) => (oldSelf as ClaimShape).status === undefined || (self as ClaimShape).status !== undefined,
+  },
+  {
+    id: 'VGPUClaim:bound-has-allocations',
+    kind: 'VGPUClaim',
+    path: '',
+    field: 'status.allocations',
+    cel:
+      `!(${celHolds('self')}) || ` +
+      `(has(self.status.allocations) && self.status.allocations.size() == self.spec.vgpus)`,
+    message: 'must have one entry for each vGPU of a claim that is Bound or Lost',
+    transition: false,
+    check: (self) => {
+      const claim = self as ClaimShape;
+      return !holdsVgpus(claim) || claim.status?.allocations?.length === claim.spec.vgpus;
+    },
+  },
+];
+
+/** All rules of all kinds, in the order in which they are checked. */
+export const rules: readonly Rule[] = [...quantityRules, ...nameRules, ...claimRules];
+
+/** Equality of JSON values as CEL defines it: the order of keys does not matter. */
+function equal(a: Json, b: Json): boolean {
+  if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  if (Array.isArray(a) !== Array.isArray(b)) return false;
+  const keysOfA = Object.keys(a);
+  return (
+    keysOfA.length === Object.keys(b).length &&
+    keysOfA.every((key) => Object.hasOwn(b, key) && equal(Reflect.get(a, key), Reflect.get(b, key)))
+  );
+}

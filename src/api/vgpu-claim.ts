@@ -1,0 +1,80 @@
+import { z } from 'zod';
+import { conditionsSchema, observedGenerationSchema, quantitySchema } from './meta.ts';
+
+/** Held by a claim from its binding until its sessions are over and its share is given back. */
+export const RELEASE_FINALIZER = 'aquifer.dev/release';
+
+export const MAX_VGPUS = 16; // CUDA programs enumerate devices at start; more than one node's worth helps nobody.
+
+const computeSchema = z
+  .int()
+  .min(1)
+  .max(100)
+  .meta({ description: 'Compute of each vGPU, in percent of one GPU. It is a cap as well as a promise.' });
+
+export const vgpuClaimSpecSchema = z
+  .strictObject({
+    poolName: z.string().min(1).max(63).meta({ description: 'The `GPUPool` to draw from.' }),
+    vgpus: z.int().min(1).max(MAX_VGPUS).default(1).meta({ description: 'How many CUDA devices the program sees.' }),
+    resources: z
+      .strictObject({
+        memory: quantitySchema('Device memory of each vGPU in bytes, at least `64Mi`.'),
+        compute: computeSchema,
+      })
+      .meta({ description: 'The size of each vGPU.' }),
+    mode: z
+      .enum(['Reserved'])
+      .default('Reserved')
+      .meta({ description: '`Reserved`: the claim holds its share for as long as it exists.' }),
+    vgpuPlacement: z.enum(['Distinct', 'Shared']).default('Distinct').meta({
+      description: '`Distinct` puts each vGPU on a GPU of its own; `Shared` lets several vGPUs lie on one GPU.',
+    }),
+    gpuSelector: z
+      .strictObject({
+        model: z.array(z.string().min(1).max(128)).max(16).exactOptional().meta({
+          description: 'Product names that will do: a GPU matches if its model is one of them or begins with one.',
+          'x-kubernetes-list-type': 'set',
+        }),
+        minMemory: quantitySchema('The least physical memory that the GPU must have.').exactOptional(),
+      })
+      .exactOptional()
+      .meta({ description: 'Which GPUs of the pool will do. Without it all do.' }),
+  })
+  .meta({ description: 'What is asked for.' });
+
+const allocationSchema = z.strictObject({
+  vgpu: z
+    .int()
+    .min(0)
+    .max(MAX_VGPUS - 1)
+    .meta({ description: 'Index of the vGPU, as the program counts devices.' }),
+  node: z.string().min(1).max(253).meta({ description: 'The node of the GPU.' }),
+  gpu: z.string().min(1).max(64).meta({ description: 'The UUID of the GPU.' }),
+  memory: quantitySchema('Device memory that the vGPU has, in bytes.'),
+  compute: computeSchema,
+  endpoint: z.string().max(512).exactOptional().meta({ description: 'Where the gateway of the node listens.' }),
+});
+
+export const vgpuClaimStatusSchema = z
+  .strictObject({
+    phase: z
+      .enum(['Pending', 'Bound', 'Lost', 'Released'])
+      .exactOptional()
+      .meta({
+        description:
+          '`Pending`: waits for vGPUs. `Bound`: has them. `Lost`: their node or GPU does not answer. ' +
+          '`Released`: they are given back.',
+      }),
+    observedGeneration: observedGenerationSchema.exactOptional(),
+    allocations: z
+      .array(allocationSchema)
+      .max(MAX_VGPUS)
+      .exactOptional()
+      .meta({
+        description: 'What the claim got, one entry for each vGPU.',
+        'x-kubernetes-list-type': 'map',
+        'x-kubernetes-list-map-keys': ['vgpu'],
+      }),
+    conditions: conditionsSchema.exactOptional(),
+  })
+  .meta({ description: 'What the claim got. Written by the operator only.' });
