@@ -1,0 +1,52 @@
+# Aquifer. `make help` lists what there is; every recipe is two lines at most, logic lives in scripts/.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PREFIX ?= /usr/local
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+
+.PHONY: help demo test verify bench build install uninstall setup native generate format lint clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
+
+demo: build ## a claim, an unchanged CUDA program and a pooled GPU, in three minutes
+	@node scripts/demo.ts
+
+test: ## run everything: checks, unit, native and end to end (installs the Debian packages it names)
+	@scripts/test.sh
+
+verify: setup ## check that generated files, format, lint, imports and names are right
+	@scripts/verify.sh
+
+bench: build ## measure: JSON in build/bench and a table here (SUITE=dataplane for one suite)
+	@node bench/run.ts $(if $(SUITE),--suite $(SUITE))
+
+build: setup native ## fill build/dist, the install prefix
+	@scripts/assemble.sh
+
+install: build ## copy build/dist to PREFIX (default /usr/local)
+	@scripts/install.sh install "$(DESTDIR)$(PREFIX)"
+
+uninstall: ## remove what install copied to PREFIX
+	@scripts/install.sh uninstall "$(DESTDIR)$(PREFIX)"
+
+setup: node_modules/.package-lock.json ## install the pinned Node and libraries
+	@:
+
+node_modules/.package-lock.json: package.json package-lock.json
+	@scripts/setup.sh
+
+native: ## compile the Rust parts
+	@scripts/native.sh
+
+generate: setup ## write CRDs, protocol code and reference pages anew from their sources
+	@scripts/generate.sh
+
+format: setup ## format all sources
+	@prettier --write --log-level warn . && cargo fmt --manifest-path native/Cargo.toml --all
+
+lint: setup ## type-check and lint
+	@tsc --noEmit && npm run --silent lint
+
+clean: ## remove what the build made
+	@rm -rf build native/target
