@@ -46,7 +46,12 @@ module.exports = {
       { path: '^(node:)?sqlite$' },
       'Only src/embedded opens the database.',
     ),
-    layer('no-test-imports', { path: '^src/', pathNot: '\\.test\\.ts$' }, { path: '(\\.test\\.ts$|^test/)' }, 'Tests stay out of the product.'),
+    layer(
+      'no-test-imports',
+      { path: '^src/', pathNot: '\\.test\\.ts$' },
+      { path: '(\\.test\\.ts$|^test/)' },
+      'Tests stay out of the product.',
+    ),
     layer('no-cycles', {}, { circular: true }, 'No import cycles.'),
   ],
   options: { doNotFollow: { path: 'node_modules' }, parser: 'swc', tsPreCompilationDeps: true },

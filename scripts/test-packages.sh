@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Installs what the tests need beyond the toolchains, and says so first. Usage: test-packages.sh CACHE_DIR
+set -euo pipefail
+cache=$1
+root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+debian=()
+command -v clang >/dev/null || debian+=(clang)
+command -v readelf >/dev/null || debian+=(binutils)
+command -v g++ >/dev/null || debian+=(g++)
+python3 -c 'import venv, ensurepip' 2>/dev/null || debian+=(python3-venv)
+if ((${#debian[@]})); then
+  echo "installing Debian packages: ${debian[*]}"
+  root apt-get update -qq
+  root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${debian[@]}" >/dev/null
+fi
+
+ZIGBUILD=0.24.1 CARGO_FUZZ=0.13.1 ZIG=0.15.2
+if [ ! -x "$cache/bin/cargo-zigbuild" ] || [ ! -x "$cache/bin/cargo-fuzz" ]; then
+  echo "installing cargo-zigbuild $ZIGBUILD and cargo-fuzz $CARGO_FUZZ under $cache (once)"
+  cargo install --quiet --locked --root "$cache" "cargo-zigbuild@$ZIGBUILD" "cargo-fuzz@$CARGO_FUZZ"
+fi
+if [ ! -x "$cache/zig-$ZIG/bin/python" ]; then
+  echo "installing zig $ZIG from PyPI under $cache (once)"
+  python3 -m venv "$cache/zig-$ZIG.part" && "$cache/zig-$ZIG.part/bin/pip" install --quiet "ziglang==$ZIG"
+  rm -rf "$cache/zig-$ZIG" && mv "$cache/zig-$ZIG.part" "$cache/zig-$ZIG"
+fi
+ln -sfn "zig-$ZIG" "$cache/zig"
