@@ -15,7 +15,7 @@ if ((${#debian[@]})); then
   root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${debian[@]}" >/dev/null
 fi
 
-ZIGBUILD=0.24.1 CARGO_FUZZ=0.13.1 ZIG=0.15.2
+ZIGBUILD=0.24.1 CARGO_FUZZ=0.13.2 ZIG=0.15.2
 if [ ! -x "$cache/bin/cargo-zigbuild" ] || [ ! -x "$cache/bin/cargo-fuzz" ]; then
   echo "installing cargo-zigbuild $ZIGBUILD and cargo-fuzz $CARGO_FUZZ under $cache (once)"
   cargo install --quiet --locked --root "$cache" "cargo-zigbuild@$ZIGBUILD" "cargo-fuzz@$CARGO_FUZZ"

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# fuzz.sh SECONDS: every decoder of bytes from a peer under libFuzzer, SECONDS in all, starting from the committed corpus.
+# cargo-fuzz needs unstable compiler flags; RUSTC_BOOTSTRAP allows them on the stable compiler.
+set -euo pipefail
+cd "$(dirname "$0")/../native/fuzz"
+seconds=$1
+export RUSTC_BOOTSTRAP=1
+mapfile -t targets < <(cargo fuzz list)
+each=$((seconds / ${#targets[@]}))
+((each > 0)) || each=1
+passed=0 failed=0
+for target in "${targets[@]}"; do
+  scratch=$(mktemp -d)
+  seeds=()
+  [ -d "corpus/$target" ] && seeds=("corpus/$target")
+  echo "fuzzing $target for $each s"
+  if cargo fuzz run "$target" "$scratch" "${seeds[@]}" -- -max_total_time="$each" -max_len=65536 -verbosity=0 -print_final_stats=0 2>"$scratch.log"; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    tail -40 "$scratch.log"
+  fi
+  rm -rf "$scratch" "$scratch.log"
+done
+echo "$passed passed, $failed failed"
+((failed == 0))
