@@ -132,7 +132,7 @@ static CUfunction load_kernel(const char *directory, const char *name) {
     return function;
 }
 
-static double seconds_now(void) {
+static inline double seconds_now(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;

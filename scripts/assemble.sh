@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Fills build/dist, the install prefix, from the compiled TypeScript and the compiled Rust. Files are replaced by rename, so that a
+# library that a program has mapped is never written to.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export PATH="$PWD/node_modules/.bin:$PATH"
+dist=build/dist release=native/target/release
+
+# put MODE SOURCE TARGET
+put() { install -D -m "$1" "$2" "$dist/$3.new" && mv -f "$dist/$3.new" "$dist/$3"; }
+
+tsc -p tsconfig.build.json
+printf '{ "type": "module" }\n' > "$dist/lib/aquifer/js/package.json"
+
+# The libraries that the product loads at run time, without the ones that only build and test it.
+mkdir -p "$dist/lib/aquifer/node_modules"
+npm ls --omit=dev --all --parseable 2>/dev/null | sed -n 's#.*/node_modules/##p' | sort -u | while IFS= read -r package; do
+  rm -rf "${dist:?}/lib/aquifer/node_modules/$package"
+  mkdir -p "$(dirname "$dist/lib/aquifer/node_modules/$package")"
+  cp -R "node_modules/$package" "$dist/lib/aquifer/node_modules/$package"
+done
+
+put 755 "$(node -p process.execPath)" libexec/aquifer/node
+for program in gateway spawner worker; do put 755 "$release/$program" "libexec/aquifer/$program"; done
+put 755 "$release/aquifer-connector" bin/aquifer-connector
+put 755 scripts/aquifer.sh bin/aquifer
+for name in libcuda.so.1 libnvidia-ml.so.1; do
+  put 755 "$release/libaquifer_client.so" "lib/aquifer/client/$name"
+  put 755 "$release/libaquifer_softgpu.so" "lib/aquifer/softgpu/$name"
+done
+for crd in deploy/crds/*.yaml; do put 644 "$crd" "share/aquifer/crds/$(basename "$crd")"; done
+while IFS= read -r example; do put 644 "$example" "share/aquifer/$example"; done < <(find examples -type f)
+put 644 deploy/systemd/aquifer.service share/aquifer/systemd/aquifer.service
+echo "filled $dist"
