@@ -1,0 +1,283 @@
+//! One end of a data connection: a unix socket in the clear, or TCP with TLS.
+
+use crate::socket::{self, monotonic_ns, wait_for};
+use crate::{SessionKey, TLS_PIECE_BYTES, UNIX_PIECE_BYTES, tls};
+use std::io::{self, IoSlice, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Socket buffers in bytes: with 1 MiB a piece of 256 KiB is written in one call.
+const SOCKET_BUFFER_BYTES: i32 = 1 << 20;
+/// Ciphertext read in one call, in bytes.
+const TLS_READ_BYTES: usize = 128 << 10;
+
+/// A connection that several threads may use: one writes and one reads at a time, which is for the callers to arrange.
+pub struct Connection {
+    fd: OwnedFd,
+    tls: Option<Mutex<Tls>>,
+}
+
+struct Tls {
+    session: rustls::Connection,
+    /// Ciphertext that was read and not yet taken in: `taken..filled`.
+    input: Box<[u8]>,
+    taken: usize,
+    filled: usize,
+}
+
+/// The socket as rustls wants to see it: never waits.
+struct Raw(RawFd);
+
+impl Read for Raw {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        socket::recv_now(self.0, buffer)
+    }
+}
+
+impl Write for Raw {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        socket::send_now(self.0, &[IoSlice::new(bytes)])
+    }
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        socket::send_now(self.0, parts)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Connection {
+    /// A connected socket in the clear: for unix sockets, whose two ends the kernel vouches for.
+    pub fn plain(fd: OwnedFd) -> Self {
+        socket::prepare(fd.as_raw_fd(), SOCKET_BUFFER_BYTES);
+        Self { fd, tls: None }
+    }
+
+    /// The client's end of a TLS connection: accepts exactly the key `spki` (DER). Fails with TimedOut after `timeout`.
+    pub fn tls_client(fd: OwnedFd, spki: &[u8], timeout: Duration) -> io::Result<Self> {
+        let session = tls::client(spki).map_err(io::Error::other)?;
+        Self::handshake(fd, session.into(), timeout)
+    }
+
+    /// The worker's end of a TLS connection. Fails with TimedOut after `timeout`.
+    pub fn tls_server(fd: OwnedFd, key: &SessionKey, timeout: Duration) -> io::Result<Self> {
+        let session = tls::server(key).map_err(io::Error::other)?;
+        Self::handshake(fd, session.into(), timeout)
+    }
+
+    fn handshake(
+        fd: OwnedFd,
+        mut session: rustls::Connection,
+        timeout: Duration,
+    ) -> io::Result<Self> {
+        socket::prepare(fd.as_raw_fd(), SOCKET_BUFFER_BYTES);
+        session.set_buffer_limit(None);
+        let input = vec![0; TLS_READ_BYTES].into_boxed_slice();
+        let mut tls = Tls {
+            session,
+            input,
+            taken: 0,
+            filled: 0,
+        };
+        let deadline = monotonic_ns() + timeout.as_nanos() as u64;
+        while tls.session.is_handshaking() || tls.session.wants_write() {
+            let events = if tls.session.wants_write() {
+                libc::POLLOUT
+            } else {
+                libc::POLLIN
+            };
+            let left = Duration::from_nanos(deadline.saturating_sub(monotonic_ns()));
+            if left.is_zero()
+                || !wait_for(
+                    fd.as_raw_fd(),
+                    events,
+                    Some(left.max(Duration::from_millis(1))),
+                )?
+            {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            let step = if events == libc::POLLOUT {
+                tls.write(fd.as_raw_fd())
+            } else {
+                tls.take_in(fd.as_raw_fd())
+            };
+            match step {
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                _ => {}
+            }
+        }
+        Ok(Self {
+            fd,
+            tls: Some(Mutex::new(tls)),
+        })
+    }
+
+    /// True for TLS.
+    pub fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Longest tail of one bulk frame, in bytes.
+    pub fn piece_bytes(&self) -> usize {
+        if self.is_encrypted() {
+            TLS_PIECE_BYTES
+        } else {
+            UNIX_PIECE_BYTES
+        }
+    }
+
+    /// Receives what is there without waiting; WouldBlock when nothing is, 0 at the end of the stream.
+    pub fn recv_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &self.tls {
+            None => socket::recv_now(self.fd.as_raw_fd(), buffer),
+            Some(tls) => lock(tls).recv(self.fd.as_raw_fd(), buffer),
+        }
+    }
+
+    /// Takes what can be sent without waiting; WouldBlock when nothing can. Over TLS bytes count as sent when they are
+    /// encrypted: `drain_now` must then be called until it is true.
+    pub fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(tls) = &self.tls else {
+            return socket::send_now(self.fd.as_raw_fd(), &[IoSlice::new(bytes)]);
+        };
+        let mut tls = lock(tls);
+        if tls.session.wants_write() && !tls.drain(self.fd.as_raw_fd())? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let sent = tls.session.writer().write(bytes)?;
+        tls.drain(self.fd.as_raw_fd())?;
+        Ok(sent)
+    }
+
+    /// Sends ciphertext that is waiting; true when none is left. In the clear always true.
+    pub fn drain_now(&self) -> io::Result<bool> {
+        match &self.tls {
+            None => Ok(true),
+            Some(tls) => lock(tls).drain(self.fd.as_raw_fd()),
+        }
+    }
+
+    /// Sends all of `bytes`. `stalled` is called, with no lock held, whenever the socket is full; it waits for room and may
+    /// read meanwhile, so that two ends that both write do not wait for each other.
+    pub fn send_all(
+        &self,
+        mut bytes: &[u8],
+        mut stalled: impl FnMut() -> io::Result<()>,
+    ) -> io::Result<()> {
+        loop {
+            let outcome = if bytes.is_empty() {
+                self.drain_now().and_then(|drained| {
+                    if drained {
+                        Ok(0)
+                    } else {
+                        Err(io::ErrorKind::WouldBlock.into())
+                    }
+                })
+            } else {
+                self.send_now(bytes)
+            };
+            match outcome {
+                Ok(0) if bytes.is_empty() => return Ok(()),
+                Ok(sent) => bytes = &bytes[sent.min(bytes.len())..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => stalled()?,
+                Err(error) => return Err(error),
+            }
+            if bytes.is_empty() && self.tls.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits until the socket can be written, or, with `or_readable`, read. False when `timeout` passed first.
+    pub fn wait_writable(&self, or_readable: bool, timeout: Option<Duration>) -> io::Result<bool> {
+        let events = if or_readable {
+            libc::POLLOUT | libc::POLLIN
+        } else {
+            libc::POLLOUT
+        };
+        wait_for(self.fd.as_raw_fd(), events, timeout)
+    }
+
+    /// Waits until the socket can be read. Only right after `recv_now` said WouldBlock: TLS may hold plaintext.
+    pub fn wait_readable(&self, timeout: Option<Duration>) -> io::Result<bool> {
+        wait_for(self.fd.as_raw_fd(), libc::POLLIN, timeout)
+    }
+}
+
+impl AsRawFd for Connection {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}
+
+fn lock(tls: &Mutex<Tls>) -> MutexGuard<'_, Tls> {
+    tls.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Tls {
+    fn write(&mut self, fd: RawFd) -> io::Result<usize> {
+        self.session.write_tls(&mut Raw(fd))
+    }
+
+    fn drain(&mut self, fd: RawFd) -> io::Result<bool> {
+        while self.session.wants_write() {
+            match self.write(fd) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Gives rustls ciphertext, read anew when none is kept. 0 at the end of the stream.
+    fn take_in(&mut self, fd: RawFd) -> io::Result<usize> {
+        if self.taken == self.filled {
+            self.taken = 0;
+            self.filled = 0;
+            self.filled = socket::recv_now(fd, &mut self.input)?;
+            if self.filled == 0 {
+                return Ok(0);
+            }
+        }
+        let mut kept = &self.input[self.taken..self.filled];
+        let taken = self.session.read_tls(&mut kept)?;
+        self.taken += taken;
+        if let Err(error) = self.session.process_new_packets() {
+            // The alert that rustls made tells the peer why; that it cannot be sent changes nothing.
+            let _ = self.drain(fd);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+        }
+        Ok(taken)
+    }
+
+    fn recv(&mut self, fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut got = 0;
+        loop {
+            // 1. plaintext that is there
+            match self.session.reader().read(&mut buffer[got..]) {
+                Ok(0) if got < buffer.len() => return Ok(got),
+                Ok(count) => got += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            if got == buffer.len() {
+                return Ok(got);
+            }
+            // 2. more ciphertext: from the socket only while there is nothing to give
+            if self.taken == self.filled && got > 0 {
+                return Ok(got);
+            }
+            match self.take_in(fd) {
+                Ok(0) => return Ok(got),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && got > 0 => {
+                    return Ok(got);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
