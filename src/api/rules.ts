@@ -1,3 +1,4 @@
+import { jsonEqual } from '../lib/json-equal.ts';
 import type { Kind } from './kinds.ts';
 import { parseQuantity, QUANTITY_LIMIT, QUANTITY_PATTERN } from './quantity.ts';
 
@@ -95,7 +96,7 @@ const claimRules: readonly Rule[] = [
     message: 'cannot be changed while the claim has its vGPUs: delete the claim and create another',
     transition: true,
     check: (self, oldSelf) =>
-      !holdsVgpus(oldSelf as ClaimShape) || equal((self as ClaimShape).spec, (oldSelf as ClaimShape).spec),
+      !holdsVgpus(oldSelf as ClaimShape) || jsonEqual((self as ClaimShape).spec, (oldSelf as ClaimShape).spec),
   },
   {
     id: 'VGPUClaim:status-not-removed',
@@ -127,15 +128,3 @@ const claimRules: readonly Rule[] = [
 
 /** All rules of all kinds, in the order in which they are checked. */
 export const rules: readonly Rule[] = [...quantityRules, ...nameRules, ...claimRules];
-
-/** Equality of JSON values as CEL defines it: the order of keys does not matter. */
-function equal(a: Json, b: Json): boolean {
-  if (a === b) return true;
-  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
-  if (Array.isArray(a) !== Array.isArray(b)) return false;
-  const keysOfA = Object.keys(a);
-  return (
-    keysOfA.length === Object.keys(b).length &&
-    keysOfA.every((key) => Object.hasOwn(b, key) && equal(Reflect.get(a, key), Reflect.get(b, key)))
-  );
-}
