@@ -54,5 +54,5 @@ module.exports = {
     ),
     layer('no-cycles', {}, { circular: true }, 'No import cycles.'),
   ],
-  options: { doNotFollow: { path: 'node_modules' }, parser: 'swc', tsPreCompilationDeps: true },
+  options: { doNotFollow: { path: 'node_modules' }, tsPreCompilationDeps: true },
 };
