@@ -1,0 +1,76 @@
+import { fits, freeBytes, freePercent, matches, matchesModel, type Request } from './fit.ts';
+import type { Refusal } from './refusal.ts';
+import { memoryLimit, type GpuEntry, type PoolEntry, type Snapshot } from './snapshot.ts';
+
+/** Why a request that found no place found none: the first obstacle, in the order in which a user would remove them. */
+export function refusalOf(snapshot: Snapshot, pool: PoolEntry, request: Request): Refusal {
+  const nodes = pool.nodes.flatMap((n) => snapshot.nodes[n] ?? []);
+  const all = nodes.flatMap((node) => node.gpus);
+  const obstacle = mismatch(pool, all, request);
+  if (obstacle !== undefined) return obstacle;
+  const matching = nodes.flatMap((node) => node.gpus.filter((gpu) => matches(gpu, request)));
+  const ready = new Set(nodes.flatMap((node) => (node.ready ? node.gpus : [])));
+  const usable = matching.filter((gpu) => gpu.healthy && ready.has(gpu));
+  return usable.length === 0 ? { reason: 'NoHealthyGPUs', gpus: matching.length } : shortage(pool, usable, request);
+}
+
+/** Nothing in the pool would do, however empty it were. */
+function mismatch(pool: PoolEntry, all: readonly GpuEntry[], request: Request): Refusal | undefined {
+  if (all.length === 0) return { reason: 'NoGPUs', pool: pool.name };
+  const ofModel = all.filter((gpu) => matchesModel(gpu, request));
+  if (ofModel.length === 0) {
+    const models = [...new Set(all.map((gpu) => gpu.model))].toSorted();
+    return { reason: 'NoMatchingModel', wanted: request.models, models };
+  }
+  const largest = first(ofModel, (gpu) => gpu.memoryBytes);
+  const { node, uuid: gpu, memoryBytes: largestBytes } = largest;
+  if (largestBytes < request.minMemoryBytes) {
+    return { reason: 'NoMatchingMemory', neededBytes: request.minMemoryBytes, largestBytes, node, gpu };
+  }
+  if (memoryLimit(pool, largest) < request.memoryBytes) {
+    const limit = memoryLimit(pool, largest);
+    return { reason: 'GPUTooSmall', neededBytes: request.memoryBytes, largestBytes: limit, node, gpu };
+  }
+  return undefined;
+}
+
+/** GPUs would do, but not now. */
+function shortage(pool: PoolEntry, usable: readonly GpuEntry[], request: Request): Refusal {
+  const { memoryBytes: neededBytes, computePercent: neededPercent } = request;
+  const free = usable.map((gpu) => freeAt(pool, gpu));
+  const mostMemory = first(free, (at) => at.freeBytes);
+  const mostCompute = first(free, (at) => at.freePercent);
+  if (mostMemory.freeBytes < neededBytes) {
+    const { node, gpu, freeBytes } = mostMemory;
+    return { reason: 'InsufficientMemory', neededBytes, freeBytes, node, gpu };
+  }
+  if (mostCompute.freePercent < neededPercent) {
+    const { node, gpu, freePercent } = mostCompute;
+    return { reason: 'InsufficientCompute', neededPercent, freePercent, node, gpu };
+  }
+  const fitting = usable.filter((gpu) => fits(pool, gpu, request));
+  if (fitting.length === 0) return { reason: 'InsufficientShare', neededBytes, neededPercent, mostMemory, mostCompute };
+  return crowded(pool, fitting, request);
+}
+
+function crowded(pool: PoolEntry, fitting: readonly GpuEntry[], request: Request): Refusal {
+  const places = new Map<string, number>();
+  for (const gpu of fitting) places.set(gpu.node, (places.get(gpu.node) ?? 0) + room(pool, gpu, request));
+  const [node, count] = first([...places], ([, n]) => n);
+  return { reason: 'NotEnoughOnOneNode', vgpus: request.vgpus, distinct: request.distinct, most: count, node };
+}
+
+/** How many vGPUs of the request one GPU could take. */
+function room(pool: PoolEntry, gpu: GpuEntry, { distinct, memoryBytes, computePercent }: Request): number {
+  if (distinct) return 1;
+  return Math.floor(Math.min(freeBytes(pool, gpu) / memoryBytes, freePercent(pool, gpu) / computePercent));
+}
+
+function freeAt(pool: PoolEntry, gpu: GpuEntry) {
+  const [bytes, percent] = [freeBytes(pool, gpu), freePercent(pool, gpu)];
+  return { node: gpu.node, gpu: gpu.uuid, freeBytes: Math.max(0, bytes), freePercent: Math.max(0, percent) };
+}
+
+/** The first item with the highest value; there is at least one item. */
+const first = <T>(items: readonly T[], value: (item: T) => number): T =>
+  items.reduce((best, item) => (value(item) > value(best) ? item : best));

@@ -1,0 +1,51 @@
+import type { Refusal, RefusalReason } from './refusal.ts';
+
+/** The sentence that a user reads; made here and nowhere else. */
+export function explain(refusal: Refusal): string {
+  const sentence = sentences[refusal.reason] as (refusal: Refusal) => string;
+  return sentence(refusal);
+}
+
+type Of<Reason extends RefusalReason> = Extract<Refusal, { reason: Reason }>;
+
+const tooSmall = ({ neededBytes, largestBytes, gpu, node }: Of<'NoMatchingMemory' | 'GPUTooSmall'>): string =>
+  `needs ${atLeast(neededBytes)} on one GPU; the largest has ${atMost(largestBytes)}, ${gpu} of ${node}`;
+
+const sentences: { readonly [Reason in RefusalReason]: (refusal: Of<Reason>) => string } = {
+  PoolNotFound: ({ pool }) => `pool ${pool} does not exist`,
+  NoGPUs: ({ pool }) => `pool ${pool} has no GPUs`,
+  NoMatchingModel: ({ wanted, models }) =>
+    `no GPU matches model ${wanted.join(' or ')}; there are ${models.join(', ')}`,
+  NoMatchingMemory: tooSmall,
+  NoHealthyGPUs: ({ gpus }) =>
+    gpus === 1
+      ? 'the one GPU that would do is not healthy, or its node does not answer'
+      : `none of the ${gpus} GPUs that would do is healthy and on a node that answers`,
+  GPUTooSmall: tooSmall,
+  InsufficientMemory: ({ neededBytes, freeBytes, gpu, node }) =>
+    `needs ${atLeast(neededBytes)} on one GPU; the most free is ${atMost(freeBytes)}, on ${gpu} of ${node}`,
+  InsufficientCompute: ({ neededPercent, freePercent, gpu, node }) =>
+    `needs ${neededPercent} % of one GPU's compute; the most free is ${freePercent} %, on ${gpu} of ${node}`,
+  InsufficientShare: ({ neededBytes, neededPercent, mostMemory, mostCompute }) =>
+    `needs ${atLeast(neededBytes)} and ${neededPercent} % of one GPU; free are ${share(mostMemory)}, ${share(mostCompute)}`,
+  NotEnoughOnOneNode: ({ vgpus, distinct, most, node }) =>
+    distinct
+      ? `needs ${vgpus} distinct GPUs with room on one node; the most on one node is ${most}, on ${node}`
+      : `needs room for ${vgpus} vGPUs on one node; the most on one node is ${most}, on ${node}`,
+};
+
+const share = ({ freeBytes, freePercent, gpu, node }: Of<'InsufficientShare'>['mostMemory']): string =>
+  `${atMost(freeBytes)} and ${freePercent} % on ${gpu} of ${node}`;
+
+const UNITS = ['', 'Ki', 'Mi', 'Gi', 'Ti', 'Pi'];
+
+/** What is needed is rounded up and what is there down, so that a sentence never says "needs 8Gi; the most is 8Gi". */
+const atLeast = (bytes: number): string => shortBytes(bytes, Math.ceil);
+const atMost = (bytes: number): string => shortBytes(bytes, Math.floor);
+
+/** Bytes with at most two decimals in the largest unit that leaves a whole part. */
+function shortBytes(bytes: number, round: (n: number) => number): string {
+  const unit = bytes < 1 ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log2(bytes) / 10));
+  const hundredths = round((bytes / 1024 ** unit) * 100);
+  return `${hundredths / 100}${UNITS[unit]}`;
+}
