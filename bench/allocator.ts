@@ -74,7 +74,7 @@ function fullCluster() {
       decide();
     },
     refuse(): void {
-      const result = allocate(snapshot, { ...request(0), memoryBytes: 79 * GI });
+      const result = allocate(snapshot, { ...request(0), vgpus: GPUS_PER_NODE + 1 });
       if (result.ok) throw new Error('was not refused: not the case to be measured');
     },
     claims: () => claims.slice(-CLAIMS),

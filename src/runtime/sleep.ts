@@ -4,7 +4,10 @@ import type { Clock } from '../lib/clock.ts';
 export async function sleep(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return;
   const { promise, resolve } = Promise.withResolvers<void>();
-  using _timer = clock.after(ms, resolve);
-  signal.addEventListener('abort', () => resolve(), { once: true });
+  const stop = (): void => resolve();
+  const timer = clock.after(ms, stop);
+  signal.addEventListener('abort', stop, { once: true });
   await promise;
+  timer[Symbol.dispose]();
+  signal.removeEventListener('abort', stop);
 }
