@@ -73,10 +73,9 @@ export const objectMetaSchema = writtenMetaSchema.extend({
   deletionTimestamp: timestampSchema.exactOptional(),
 });
 
-export type WrittenMeta = DeepReadonly<z.infer<typeof writtenMetaSchema>>;
 export type ObjectMeta = DeepReadonly<z.infer<typeof objectMetaSchema>>;
 
-export const conditionSchema = z.strictObject({
+const conditionSchema = z.strictObject({
   type: z.string().min(1).max(63).meta({ description: 'What the condition is about.' }),
   status: z.enum(['True', 'False', 'Unknown']).meta({ description: 'Whether it holds.' }),
   observedGeneration: z

@@ -8,6 +8,9 @@ export interface Problem {
   readonly message: string;
 }
 
+/** `spec.vgpus: must be at most 16`; a problem of the whole object is its message alone. */
+export const problemText = ({ field, message }: Problem): string => (field === '' ? message : `${field}: ${message}`);
+
 type Issue = z.core.$ZodIssue;
 type Path = readonly PropertyKey[];
 
@@ -23,13 +26,11 @@ export function problemsOf(issues: readonly Issue[], input: unknown, knownFields
   );
 }
 
-/** `['spec', 'model', 0]` → `spec.model[0]`; keys that are no plain words are quoted: `metadata.labels["a/b"]`. */
-export function fieldPath(path: Path): string {
+/** `['spec', 'model', 0]` → `spec.model[0]`, as Kubernetes writes it. */
+function fieldPath(path: Path): string {
   return path.reduce<string>((text, step) => {
     if (typeof step === 'number') return `${text}[${step}]`;
-    const name = String(step);
-    if (!/^[A-Za-z0-9_-]+$/.test(name)) return `${text}[${JSON.stringify(name)}]`;
-    return text === '' ? name : `${text}.${name}`;
+    return text === '' ? String(step) : `${text}.${String(step)}`;
   }, '');
 }
 

@@ -54,9 +54,9 @@ const nameRules = (['GPUPool', 'VGPUClaim'] as const).map((kind): Rule => ({
   id: `${kind}:name-length`,
   kind,
   path: '',
-  field: 'metadata.name',
+  // Without a field: Kubernetes takes no fieldPath inside metadata, so the message has to name it.
   cel: `self.metadata.name.size() <= ${MAX_NAME}`,
-  message: `must be at most ${MAX_NAME} characters long`,
+  message: `metadata.name must be at most ${MAX_NAME} characters long`,
   transition: false,
   check: (self) => nameOf(self).length <= MAX_NAME,
 }));

@@ -1,6 +1,7 @@
 import { admit } from '../api/admission.ts';
 import { kinds, type Kind, type Kinds } from '../api/kinds.ts';
 import { API_VERSION, type ObjectMeta } from '../api/meta.ts';
+import { problemText } from '../api/problem.ts';
 import { jsonEqual } from '../lib/json-equal.ts';
 import { mergePatch } from '../lib/merge-patch.ts';
 import { StoreError, type Draft, type FieldProblem, type Key, type MergePatch } from '../runtime/store.ts';
@@ -114,7 +115,7 @@ function checked(kind: Kind, candidate: object, old?: Stored): Checked {
 function invalid(kind: Kind, candidate: object, details: readonly FieldProblem[]): StoreError {
   const { metadata } = candidate as { readonly metadata?: { readonly name?: unknown } };
   const name = typeof metadata?.name === 'string' ? ` "${metadata.name}"` : '';
-  const list = details.map(({ field, message }) => `${field}: ${message}`).join('; ');
+  const list = details.map(problemText).join('; ');
   return new StoreError('Invalid', `${kinds[kind].singular}${name} is invalid: ${list}`, { details });
 }
 

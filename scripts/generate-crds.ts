@@ -1,0 +1,11 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { kindNames } from '../src/api/kinds.ts';
+import { crdFile, crdYaml } from './crds/crd.ts';
+
+/** Writes the CustomResourceDefinition of every kind. */
+for (const kind of kindNames) {
+  const file = crdFile(kind);
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, crdYaml(kind));
+}

@@ -1,0 +1,7 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { kindNames } from '../src/api/kinds.ts';
+import { kindPage } from './reference/kind-page.ts';
+
+/** Writes the reference pages of the kinds. */
+mkdirSync('docs/reference', { recursive: true });
+for (const kind of kindNames) writeFileSync(`docs/reference/${kind.toLowerCase()}.md`, kindPage(kind));

@@ -1,0 +1,16 @@
+import { expect, test } from '@jest/globals';
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { crdFile, crdYaml } from '../scripts/crds/crd.ts';
+import { kindPage } from '../scripts/reference/kind-page.ts';
+import { kindNames } from '../src/api/kinds.ts';
+
+const committed = (file: string): string => readFileSync(join(resolve(import.meta.dirname, '..'), file), 'utf8');
+
+test.each(kindNames)('the definition of %s is what its schema makes', (kind) => {
+  expect(committed(crdFile(kind))).toBe(crdYaml(kind));
+});
+
+test.each(kindNames)('the reference page of %s is what its schema makes', (kind) => {
+  expect(committed(`docs/reference/${kind.toLowerCase()}.md`)).toBe(kindPage(kind));
+});
