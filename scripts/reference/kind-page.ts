@@ -2,6 +2,7 @@ import { kinds, type Kind } from '../../src/api/kinds.ts';
 import { API_VERSION } from '../../src/api/meta.ts';
 import { rules } from '../../src/api/rules.ts';
 import { structuralSchema, type StructuralSchema } from '../../src/api/structural-schema.ts';
+import { code, table } from './markdown.ts';
 
 /** The reference page of a kind: every field, every rule, every column. */
 export function kindPage(kind: Kind): string {
@@ -33,14 +34,6 @@ export function kindPage(kind: Kind): string {
     '',
   ].join('\n\n');
 }
-
-const code = (text: string): string => `\`${text}\``;
-
-/** Backslashes and bars would end a cell. */
-const cell = (text: string): string => text.replaceAll('\\', '\\\\').replaceAll('|', '\\|').replaceAll('\n', ' ');
-
-const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
-  [head, head.map(() => '---'), ...rows].map((row) => `| ${row.map(cell).join(' | ')} |`).join('\n');
 
 interface Field {
   readonly path: string;

@@ -1,0 +1,73 @@
+import { hostname } from 'node:os';
+import { resolve } from 'node:path';
+import { z } from 'zod';
+import { dataDirectory } from './data-directory.ts';
+import { setting } from './setting.ts';
+import { durationSchema, listenAddressSchema, softwareGpusSchema } from './values.ts';
+
+/** A host name as the name of a node: Kubernetes allows lower-case letters, digits, `-` and `.` only. */
+const nodeNameOf = (host: string): string =>
+  host
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9.-]+/g, '-')
+    .replaceAll(/^[^a-z0-9]+|[^a-z0-9]+$/g, '') || 'localhost';
+
+/** The settings of `aquifer serve`. */
+export const serveSchema = z
+  .strictObject({
+    dataDir: setting(
+      z
+        .string()
+        .min(1)
+        .transform((path) => resolve(path)),
+      {
+        description: 'Directory that holds the state and the sockets.',
+        placeholder: 'DIR',
+        fallback: {
+          text: '$XDG_STATE_HOME/aquifer, or ~/.local/state/aquifer',
+          from: (env) => dataDirectory(undefined, env),
+        },
+      },
+    ),
+    softwareGpus: setting(softwareGpusSchema.exactOptional(), {
+      description: 'Serve GPUs made of software instead of those of this host: 2x8Gi is two with 8 GiB of memory each.',
+      placeholder: 'COUNTxMEMORY',
+    }),
+    listen: setting(listenAddressSchema.prefault('127.0.0.1:9960'), {
+      description:
+        'Where programs of other hosts reach the gateway. The default is for this host only; 0.0.0.0:9960 is for all.',
+      placeholder: 'HOST:PORT',
+    }),
+    nodeName: setting(
+      z
+        .string()
+        .max(253)
+        .regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/, 'must be lower-case letters, digits, "-" and "."'),
+      {
+        description: 'Name of this node, and of its GPUNode.',
+        placeholder: 'NAME',
+        fallback: { text: 'the host name', from: () => nodeNameOf(hostname()) },
+      },
+    ),
+    heartbeatInterval: setting(durationSchema.prefault('5s'), {
+      description: 'How often the node reports that it is alive.',
+      placeholder: 'SPAN',
+    }),
+    agentGracePeriod: setting(durationSchema.prefault('30s'), {
+      description: 'How long a node may be silent before its claims are Lost.',
+      placeholder: 'SPAN',
+    }),
+    releaseTimeout: setting(durationSchema.prefault('30s'), {
+      description: 'How long the release of a claim waits for its programs to end before it ends them.',
+      placeholder: 'SPAN',
+    }),
+    logLevel: setting(z.enum(['error', 'warn', 'info', 'debug']).default('info'), {
+      description: 'How much is logged.',
+    }),
+  })
+  .refine(({ heartbeatInterval, agentGracePeriod }) => agentGracePeriod.ms >= 2 * heartbeatInterval.ms, {
+    path: ['agentGracePeriod'],
+    message: 'must be at least twice the heartbeat interval, or a node that is well would count as lost',
+  });
+
+export type ServeConfig = Readonly<z.output<typeof serveSchema>>;
