@@ -1,0 +1,70 @@
+//! A worker for tests of the gateway: the control protocol of a real one, and a data connection that is echoed.
+//! `fake` in its configuration makes it misbehave: "crash", "mute" (never ready), "stubborn" (ignores SIGTERM).
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aquifer_control::descriptors::receive_with_descriptor;
+use serde_json::{Value, json};
+
+static ATTACHED: AtomicBool = AtomicBool::new(false);
+
+fn main() {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).unwrap();
+    let config: Value = serde_json::from_str(&line).unwrap();
+    match config["fake"].as_str() {
+        Some("crash") => std::process::exit(9),
+        Some("mute") => std::thread::sleep(std::time::Duration::from_secs(600)),
+        // SAFETY: sets a disposition before any thread is started.
+        Some("stubborn") => unsafe {
+            libc::signal(libc::SIGTERM, libc::SIG_IGN);
+        },
+        _ => {}
+    }
+    let listener = UnixListener::bind(config["controlSocket"].as_str().unwrap()).unwrap();
+    for stream in listener.incoming() {
+        let config = config.clone();
+        std::thread::spawn(move || serve_control(stream.unwrap(), &config));
+    }
+}
+
+fn serve_control(stream: UnixStream, config: &Value) {
+    let mut reply = stream.try_clone().unwrap();
+    let mut bytes = [0; 4096];
+    loop {
+        let (count, descriptor) = receive_with_descriptor(&stream, &mut bytes).unwrap();
+        if count == 0 {
+            return;
+        }
+        for line in BufReader::new(&bytes[..count]).lines() {
+            let request: Value = serde_json::from_str(&line.unwrap()).unwrap();
+            let mut answer = json!({"id": request["id"], "ok": true});
+            if request["op"] == "describe" {
+                answer["ready"] = true.into();
+                answer["attached"] = ATTACHED.load(Ordering::SeqCst).into();
+                if config["transport"] == "tls" {
+                    answer["keySpki"] = "c3BraQ==".into();
+                }
+            }
+            writeln!(reply, "{answer}").unwrap();
+        }
+        if let Some(descriptor) = descriptor {
+            ATTACHED.store(true, Ordering::SeqCst);
+            let secret = config["secret"].as_str().unwrap().to_owned();
+            std::thread::spawn(move || echo(std::fs::File::from(descriptor), &secret));
+        }
+    }
+}
+
+fn echo(mut data: std::fs::File, secret: &str) {
+    data.write_all(secret.as_bytes()).unwrap();
+    let mut bytes = [0; 4096];
+    loop {
+        match data.read(&mut bytes) {
+            Ok(0) | Err(_) => std::process::exit(0),
+            Ok(count) => data.write_all(&bytes[..count]).unwrap(),
+        }
+    }
+}

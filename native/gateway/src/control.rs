@@ -1,0 +1,269 @@
+//! What holders ask for on their control connection.
+
+use aquifer_control::limits::CONTROL_VERSION;
+use aquifer_control::preamble::Token16;
+use aquifer_control::refusal::Refusal;
+use aquifer_control::ticket::Ticket;
+use aquifer_control::{info, warning};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::connection::{Connection, Stage};
+use crate::gateway::{AskedBackend, Gateway, PATIENCE, VERSION};
+use crate::session::reason;
+
+/// Control connections of one holder at once: one is enough, a restart may leave another behind for a moment.
+const MAX_CONNECTIONS: usize = 16;
+/// Requests of one connection that may wait for somebody else. Fifty programs that start at once are well within it.
+const MAX_OUTSTANDING: usize = 256;
+/// A kilobyte of a program's name and the like is plenty.
+const MAX_PROGRAM: usize = 1024;
+
+#[derive(Deserialize)]
+#[serde(tag = "op", rename_all = "camelCase")]
+enum Request {
+    Hello {
+        v: u32,
+        ticket: String,
+    },
+    Open {
+        ticket: String,
+        #[serde(default)]
+        program: Value,
+    },
+    Close {
+        session: String,
+    },
+    Renew {
+        ticket: String,
+    },
+    Inspect {
+        ticket: String,
+    },
+}
+
+/// A request done at once, or one whose answer comes later.
+pub enum Progress {
+    Done(Value),
+    Later,
+}
+
+impl Gateway {
+    /// Reads a control connection and does what it asks.
+    pub fn read_control(&mut self, token: u64) {
+        let Some(Connection {
+            stage: Stage::Control { link, .. },
+            ..
+        }) = self.connections.get_mut(&token)
+        else {
+            return;
+        };
+        let (messages, ended) = match link.receive() {
+            Ok(received) => received,
+            Err(reason) => {
+                if !link.is_handshaking() {
+                    info!("control connection lost", reason = reason);
+                }
+                return self.drop_connection(token);
+            }
+        };
+        for message in messages {
+            self.control_message(token, message);
+        }
+        if ended {
+            return self.drop_connection(token);
+        }
+        self.watch(token);
+    }
+
+    fn watch(&mut self, token: u64) {
+        if let Some(connection) = self.connections.get(&token)
+            && let Stage::Control { link, .. } = &connection.stage
+        {
+            let _ = self.poller.set(connection, token, true, link.wants_write());
+        }
+    }
+
+    /// Sends to a control connection; one that cannot take it is closed.
+    pub fn send(&mut self, token: u64, message: &Value) {
+        let Some(Connection {
+            stage: Stage::Control { link, .. },
+            ..
+        }) = self.connections.get_mut(&token)
+        else {
+            return;
+        };
+        if link.send(message).is_err() {
+            return self.drop_connection(token);
+        }
+        self.watch(token);
+    }
+
+    fn control_message(&mut self, token: u64, message: Map<String, Value>) {
+        let id = message.get("id").cloned().unwrap_or_default();
+        let request = Request::deserialize(Value::Object(message));
+        let progress = request
+            .map_err(|error| Refusal::new("BadRequest", error.to_string()))
+            .and_then(|request| self.perform(token, &id, request));
+        match progress {
+            Ok(Progress::Done(reply)) => self.reply(token, &id, Ok(reply)),
+            Ok(Progress::Later) => {
+                if let Some(connection) = self.connections.get_mut(&token) {
+                    connection.outstanding += 1;
+                }
+            }
+            Err(refusal) => {
+                info!(
+                    "request refused",
+                    reason = refusal.reason,
+                    message = refusal.message
+                );
+                self.reply(token, &id, Err(refusal));
+                // Without a hello that held there is nothing more to say to each other.
+                if self
+                    .connections
+                    .get(&token)
+                    .is_some_and(Connection::is_unauthenticated)
+                {
+                    self.drop_connection(token);
+                }
+            }
+        }
+    }
+
+    fn reply(&mut self, token: u64, id: &Value, answer: Result<Value, Refusal>) {
+        let reply = match answer {
+            Ok(mut reply) => {
+                reply["id"] = id.clone();
+                reply["ok"] = true.into();
+                reply
+            }
+            Err(refusal) => refusal.reply(id),
+        };
+        self.send(token, &reply);
+    }
+
+    /// Answers a request that had to wait.
+    pub fn finish_request(&mut self, token: u64, id: &Value, answer: Result<Value, Refusal>) {
+        if let Some(connection) = self.connections.get_mut(&token) {
+            connection.outstanding = connection.outstanding.saturating_sub(1);
+        }
+        self.reply(token, id, answer);
+    }
+
+    fn perform(&mut self, token: u64, id: &Value, request: Request) -> Result<Progress, Refusal> {
+        let connection = self.connections.get(&token);
+        let (holder, outstanding) =
+            connection.map_or((None, 0), |one| (one.holder(), one.outstanding));
+        let Some(holder) = holder else {
+            return match request {
+                Request::Hello { v, ticket } => self.hello(token, v, &ticket).map(Progress::Done),
+                _ => Err(Refusal::new(
+                    "BadRequest",
+                    "the first request must be hello",
+                )),
+            };
+        };
+        if outstanding >= MAX_OUTSTANDING {
+            let message = format!("{MAX_OUTSTANDING} requests of this connection wait already");
+            return Err(Refusal::new("TooManyRequests", message));
+        }
+        match request {
+            Request::Hello { .. } => Err(Refusal::new("BadRequest", "hello was said already")),
+            Request::Open { ticket, program } => {
+                let ticket = self.verify(&ticket)?;
+                ticket.held_by(&holder)?;
+                if program.to_string().len() > MAX_PROGRAM {
+                    return Err(Refusal::new(
+                        "BadRequest",
+                        format!("program: longer than {MAX_PROGRAM} bytes"),
+                    ));
+                }
+                self.open_session(token, id, holder, &ticket, program)?;
+                Ok(Progress::Later)
+            }
+            Request::Close { session } => {
+                let named = Token16::parse(&session).and_then(|id| self.sessions.get(&id));
+                // Another holder's session is answered as one that is not there.
+                let Some(id) = named
+                    .filter(|session| session.holder == holder)
+                    .map(|session| session.id)
+                else {
+                    return Ok(Progress::Done(json!({"found": false})));
+                };
+                self.end_session(id, reason::PROGRAM_EXITED);
+                Ok(Progress::Done(json!({"found": true})))
+            }
+            Request::Renew { ticket: compact } => {
+                self.verify(&compact)?.may_be_renewed_by(&holder)?;
+                let request =
+                    json!({"op": "renew", "ticket": compact, "holderKey": holder.to_string()});
+                self.forward(token, id, request)
+            }
+            Request::Inspect { ticket } => {
+                let ticket = self.verify(&ticket)?;
+                ticket.held_by(&holder)?;
+                self.forward(token, id, json!({"op": "inspect", "ticket": ticket.raw}))
+            }
+        }
+    }
+
+    fn forward(&mut self, token: u64, id: &Value, request: Value) -> Result<Progress, Refusal> {
+        let asked = self
+            .backend
+            .ask(request, AskedBackend::Forward(token, id.clone()), PATIENCE);
+        asked.map_err(|_| Refusal::new("TooManyRequests", "too much waits for the backend"))?;
+        Ok(Progress::Later)
+    }
+
+    fn verify(&mut self, compact: &str) -> Result<Ticket, Refusal> {
+        let ticket = self.trust.verifier().verify(compact)?;
+        self.trust.raise_epoch(ticket.payload.epoch);
+        Ok(ticket)
+    }
+
+    fn hello(&mut self, token: u64, version: u32, ticket: &str) -> Result<Value, Refusal> {
+        if version != CONTROL_VERSION {
+            let message =
+                format!("the connector speaks version {version}, this gateway {CONTROL_VERSION}");
+            return Err(Refusal::new("ProtocolMismatch", message));
+        }
+        let Some(Connection {
+            stage: Stage::Control { link, .. },
+            ..
+        }) = self.connections.get(&token)
+        else {
+            return Err(Refusal::new("BadRequest", "not a control connection"));
+        };
+        let proved = link.holder();
+        let key = proved
+            .ok_or_else(|| Refusal::new("TicketStolen", "the connection has proved no key"))?;
+        self.verify(ticket)?.may_be_renewed_by(&key)?;
+        let connected = self
+            .connections
+            .values()
+            .filter(|connection| connection.holder() == Some(key))
+            .count();
+        if connected >= MAX_CONNECTIONS {
+            warning!("a holder has too many connections", holder = key);
+            let message = format!("this key has {MAX_CONNECTIONS} control connections already");
+            return Err(Refusal::new("TooManyConnections", message));
+        }
+        if let Some(Connection {
+            stage: Stage::Control { holder, .. },
+            ..
+        }) = self.connections.get_mut(&token)
+        {
+            *holder = Some(key);
+        }
+        self.authenticated(token);
+        let sessions = self
+            .sessions
+            .values()
+            .filter(|session| session.holder == key && session.ending.is_none());
+        let sessions: Vec<String> = sessions.map(|session| session.id.to_string()).collect();
+        Ok(
+            json!({"v": CONTROL_VERSION, "node": self.settings.node, "version": VERSION, "sessions": sessions}),
+        )
+    }
+}
