@@ -1,0 +1,70 @@
+import type { GPUPool } from '../../api/kinds.ts';
+import type { Condition } from '../../api/meta.ts';
+import { formatBytes } from '../../api/quantity.ts';
+import {
+  memoryLimit,
+  type Allocation,
+  type GpuEntry,
+  type PoolEntry,
+  type Snapshot,
+} from '../../core/allocation/snapshot.ts';
+import { withCondition } from '../condition.ts';
+
+export interface PoolStatus {
+  readonly observedGeneration: number;
+  readonly nodes: number;
+  readonly gpus: number;
+  readonly capacity: { readonly memory: string; readonly compute: number };
+  readonly promised: { readonly memory: string; readonly compute: number };
+  readonly claims: { readonly bound: number; readonly pending: number };
+  readonly conditions: readonly Condition[];
+  readonly [field: string]: unknown;
+}
+
+export interface PoolView {
+  readonly snapshot: Snapshot;
+  /** What the pool's claims have. */
+  readonly promised: readonly Allocation[];
+  readonly claims: { readonly bound: number; readonly pending: number };
+  readonly now: Date;
+}
+
+export function poolStatus(pool: GPUPool, entry: PoolEntry, { snapshot, promised, claims, now }: PoolView): PoolStatus {
+  const nodes = entry.nodes.flatMap((n) => snapshot.nodes[n] ?? []);
+  const gpus = nodes.flatMap((node) => node.gpus);
+  const usable = nodes.flatMap((node) => (node.ready ? node.gpus.filter((gpu) => gpu.healthy) : []));
+  const observedGeneration = pool.metadata.generation;
+  const ready = { type: 'Ready', ...readiness(nodes.length, gpus, usable), observedGeneration };
+  return {
+    observedGeneration,
+    nodes: nodes.length,
+    gpus: gpus.length,
+    capacity: {
+      memory: formatBytes(sum(gpus, (gpu) => memoryLimit(entry, gpu))),
+      compute: gpus.length * entry.computePercent,
+    },
+    promised: {
+      memory: formatBytes(sum(promised, (allocation) => allocation.memoryBytes)),
+      compute: sum(promised, (allocation) => allocation.computePercent),
+    },
+    claims,
+    conditions: withCondition(pool.status?.conditions, ready, now),
+  };
+}
+
+type Finding = Pick<Condition, 'status' | 'reason' | 'message'>;
+
+function readiness(nodes: number, gpus: readonly GpuEntry[], usable: readonly GpuEntry[]): Finding {
+  if (nodes === 0) {
+    return { status: 'False', reason: 'NoNodes', message: "no node has the labels of the pool's nodeSelector" };
+  }
+  if (gpus.length === 0) return { status: 'False', reason: 'NoGPUs', message: `${count(nodes, 'node')}, but no GPU` };
+  const message = `${usable.length} of ${count(gpus.length, 'GPU')} on ${count(nodes, 'node')} can be used`;
+  if (usable.length === 0) return { status: 'False', reason: 'NoHealthyGPUs', message };
+  return { status: 'True', reason: 'GPUsReady', message };
+}
+
+const sum = <T>(items: readonly T[], value: (item: T) => number): number =>
+  items.reduce((total, item) => total + value(item), 0);
+
+const count = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? '' : 's'}`;
