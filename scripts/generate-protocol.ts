@@ -3,12 +3,22 @@ import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { calls, PROTOCOL_MAJOR } from '../src/protocol/calls.ts';
 import { messagesOf, problemsOf } from '../src/protocol/layout.ts';
+import {
+  coveragePage,
+  coverageProblems,
+  readDriverSymbols,
+  readWrittenSymbols,
+  symbolTableSource,
+  unsupportedSource,
+} from './protocol/driver-symbols.ts';
 import { rustCodec } from './protocol/rust-codec.ts';
 import { protocolPage } from './protocol/reference-page.ts';
 
-/** Writes the Rust codec and the reference page of the protocol from the call table. */
+/** Writes the Rust codec, the client's symbols and the reference pages from the call table. */
 function generate(): void {
-  const problems = problemsOf(calls);
+  const symbols = readDriverSymbols();
+  const written = readWrittenSymbols();
+  const problems = [...problemsOf(calls), ...coverageProblems(symbols, written)];
   if (problems.length > 0) {
     console.error(`src/protocol: ${problems.join('\nsrc/protocol: ')}`);
     process.exit(1);
@@ -29,6 +39,9 @@ function generate(): void {
   });
   writeFileSync('native/protocol/src/generated.rs', rust);
   writeFileSync('docs/reference/protocol.md', protocolPage(calls, version));
+  writeFileSync('native/client/src/generated/symbols.rs', symbolTableSource(symbols));
+  writeFileSync('native/client/src/generated/unsupported.rs', unsupportedSource(symbols, written));
+  writeFileSync('docs/reference/coverage.md', coveragePage(symbols));
 }
 
 generate();

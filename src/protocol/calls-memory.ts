@@ -58,7 +58,7 @@ export const memoryCalls: readonly Call[] = [
     fields: fields('address:u64 context:u32 stream:u32'),
     tail: 'data',
     bulk: true,
-    serves: words('cuMemcpyHtoD cuMemcpyHtoDAsync cuMemcpy cuMemcpyAsync cuMemcpy3D'),
+    serves: words('cuMemcpyHtoD cuMemcpyHtoDAsync cuMemcpy cuMemcpyAsync'),
   },
   {
     name: 'MemcpyDtoD',
@@ -94,7 +94,7 @@ export const memoryCalls: readonly Call[] = [
     fields: fields('address:u64 pitch:u64 width:u64 rows:u64 context:u32 stream:u32'),
     tail: 'rows',
     bulk: true,
-    serves: words('cuMemcpy2D cuMemcpy2DUnaligned cuMemcpy2DAsync cuMemcpy3D'),
+    serves: words('cuMemcpy2D cuMemcpy2DUnaligned cuMemcpy2DAsync'),
   },
   {
     name: 'MemcpyDtoH2D',
@@ -103,7 +103,7 @@ export const memoryCalls: readonly Call[] = [
     about: 'A rectangle to the client, packed, as Data frames for `destination`.',
     fields: rectangleToHost,
     reply: { fields: [] },
-    serves: words('cuMemcpy2D cuMemcpy2DUnaligned cuMemcpy3D'),
+    serves: words('cuMemcpy2D cuMemcpy2DUnaligned'),
   },
   {
     name: 'MemcpyDtoH2DAsync',
@@ -111,7 +111,7 @@ export const memoryCalls: readonly Call[] = [
     kind: 'post',
     about: 'As MemcpyDtoH2D without a reply.',
     fields: rectangleToHost,
-    serves: words('cuMemcpy2DAsync cuMemcpy3DAsync'),
+    serves: words('cuMemcpy2DAsync'),
   },
   {
     name: 'MemcpyDtoD2D',
@@ -121,7 +121,7 @@ export const memoryCalls: readonly Call[] = [
     fields: fields(
       'destination:u64 destination_pitch:u64 source:u64 source_pitch:u64 width:u64 rows:u64 context:u32 stream:u32',
     ),
-    serves: words('cuMemcpy2D cuMemcpy2DUnaligned cuMemcpy2DAsync cuMemcpy3D'),
+    serves: words('cuMemcpy2D cuMemcpy2DUnaligned cuMemcpy2DAsync'),
   },
   {
     name: 'MemSet',

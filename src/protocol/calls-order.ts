@@ -103,6 +103,6 @@ export const orderCalls: readonly Call[] = [
       'Launches a function or kernel. Flag 1: cooperative. Tail: the packed parameter buffer, in the layout of the function.',
     fields: fields('context:u32 stream:u32 function:u32 flags:u32 grid:u32x3 block:u32x3 dynamic_shared:u32'),
     tail: 'parameters',
-    serves: words('cuLaunchKernel cuLaunchKernelEx cuLaunchCooperativeKernel cuLaunch cuLaunchGrid cuLaunchGridAsync'),
+    serves: words('cuLaunchKernel cuLaunchKernelEx cuLaunchCooperativeKernel'),
   },
 ];

@@ -3,21 +3,18 @@ import { words } from './call-shape.ts';
 
 /** Entry points that the client answers in the program's own process, by the name a program looks up. */
 const answeredLocally = words(`
-  cuInit cuDriverGetVersion cuGetErrorName cuGetErrorString cuGetProcAddress cuGetExportTable
-  cuDeviceGet cuDeviceGetCount cuDeviceGetName cuDeviceGetUuid cuDeviceTotalMem cuDeviceGetAttribute cuDeviceGetByPCIBusId
-  cuDeviceGetPCIBusId cuDeviceComputeCapability cuDeviceGetProperties cuDeviceCanAccessPeer cuDeviceGetP2PAttribute
-  cuDevicePrimaryCtxGetState cuDevicePrimaryCtxSetFlags
+  cuInit cuDriverGetVersion cuGetErrorName cuGetErrorString cuGetProcAddress cuProfilerStart cuProfilerStop
+  cuDeviceGet cuDeviceGetByPCIBusId cuDeviceGetPCIBusId cuDeviceComputeCapability cuDeviceGetProperties
+  cuDeviceCanAccessPeer cuDeviceGetP2PAttribute cuDeviceGetLuid cuDevicePrimaryCtxGetState cuDevicePrimaryCtxSetFlags
   cuCtxPushCurrent cuCtxPopCurrent cuCtxSetCurrent cuCtxGetCurrent cuCtxGetDevice cuCtxGetFlags cuCtxSetFlags cuCtxGetId
   cuCtxGetApiVersion cuCtxGetCacheConfig cuCtxSetCacheConfig cuCtxGetSharedMemConfig cuCtxSetSharedMemConfig
   cuCtxGetStreamPriorityRange cuCtxAttach
-  cuModuleGetLoadingMode cuFuncGetAttribute cuFuncGetName cuFuncGetModule cuFuncGetParamInfo cuFuncGetParamCount cuFuncSetSharedMemConfig
-  cuFuncIsLoaded cuFuncLoad cuFuncSetBlockShape cuFuncSetSharedSize cuParamSetSize cuParamSeti cuParamSetf cuParamSetv
-  cuKernelGetName cuKernelGetLibrary cuKernelGetParamCount
-  cuStreamGetPriority cuStreamGetFlags cuStreamGetId cuStreamGetCtx cuStreamGetDevice cuStreamIsCapturing cuStreamGetCaptureInfo
-  cuThreadExchangeStreamCaptureMode
+  cuModuleGetLoadingMode cuFuncGetAttribute cuFuncGetName cuFuncGetModule cuFuncGetParamInfo
+  cuFuncSetSharedMemConfig cuFuncIsLoaded cuFuncLoad cuKernelGetName cuKernelGetLibrary
+  cuStreamGetPriority cuStreamGetFlags cuStreamGetId cuStreamGetCtx cuStreamGetDevice cuStreamIsCapturing
   cuMemGetAddressRange cuMemAllocHost cuMemHostAlloc cuMemFreeHost cuMemHostRegister cuMemHostUnregister cuMemHostGetFlags
-  cuPointerGetAttribute cuPointerGetAttributes cuMemGetAllocationGranularity cuMemGetAllocationPropertiesFromHandle cuMemGetAccess
-  cuMemRetainAllocationHandle cuProfilerStart cuProfilerStop
+  cuPointerGetAttribute cuPointerGetAttributes cuMemGetAllocationGranularity cuMemGetAllocationPropertiesFromHandle
+  cuMemGetAccess cuGetExportTable
 `);
 
 const forwarded = new Map<string, string[]>();

@@ -397,6 +397,7 @@ pub(crate) const TABLE: &[Symbol] = &[
     plain("cuPointerGetAttribute", 4000, "cuPointerGetAttribute"),
     plain("cuPointerGetAttributes", 7000, "cuPointerGetAttributes"),
     plain("cuPointerSetAttribute", 6000, "cuPointerSetAttribute"),
+    plain("cuProfilerInitialize", 4000, "cuProfilerInitialize"), plain("cuProfilerStart", 4000, "cuProfilerStart"), plain("cuProfilerStop", 4000, "cuProfilerStop"),
     plain("cuSignalExternalSemaphoresAsync", 10000, "cuSignalExternalSemaphoresAsync"), per_thread("cuSignalExternalSemaphoresAsync", 10000, "cuSignalExternalSemaphoresAsync_ptsz"),
     plain("cuStreamAddCallback", 5000, "cuStreamAddCallback"), per_thread("cuStreamAddCallback", 7000, "cuStreamAddCallback_ptsz"),
     plain("cuStreamAttachMemAsync", 6000, "cuStreamAttachMemAsync"), per_thread("cuStreamAttachMemAsync", 7000, "cuStreamAttachMemAsync_ptsz"),

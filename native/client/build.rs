@@ -1,0 +1,14 @@
+//! How the client is linked: the name that programs look for, and no way for another library to step in between.
+
+fn main() {
+    for argument in [
+        "-soname,libcuda.so.1",
+        "-z,defs",
+        "-z,nodelete",
+        "-z,now",
+        "-Bsymbolic-functions",
+    ] {
+        println!("cargo:rustc-cdylib-link-arg=-Wl,{argument}");
+    }
+    println!("cargo:rerun-if-changed=build.rs");
+}

@@ -1,0 +1,341 @@
+//! What comes from the worker. There is no reader thread: of the threads that wait for an answer one reads, for itself and for
+//! the others, and hands over when it has its own.
+
+use aquifer_protocol::generated::Data;
+use aquifer_protocol::message::{DecodeError, ReplyHead};
+use aquifer_protocol::{Connection, FrameReader, Header, Incoming, Push, decode, monotonic_ns};
+use std::io;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// A waiting caller reads without blocking this long before it sleeps in the kernel, in ns.
+const SPIN_NS: u64 = 20_000;
+
+/// Takes what the worker says unasked.
+pub trait Receiver: Sync {
+    fn push(&self, push: Push<'_>);
+}
+
+/// The client's reading half of a connection.
+pub struct Inbox {
+    waits: Mutex<Waits>,
+    /// Signals that an answer came, or that nobody reads.
+    changed: Condvar,
+    reader: Mutex<FrameReader>,
+    destinations: Mutex<Vec<Option<Destination>>>,
+}
+
+#[derive(Default)]
+struct Waits {
+    reading: bool,
+    /// Sequences that are waited for, with the answer once it is there.
+    open: Vec<(u64, Option<Answer>)>,
+    /// Waiters that sleep until `changed`.
+    sleeping: u32,
+    /// Why the session is over.
+    lost: Option<String>,
+}
+
+/// A reply: its body, fixed part and tail.
+pub type Answer = Vec<u8>;
+
+/// Where the bytes of a copy to the host go: `rows` of `width` bytes, `pitch` apart.
+#[derive(Clone, Copy)]
+pub struct Destination {
+    pub memory: *mut u8,
+    pub width: usize,
+    pub pitch: usize,
+    pub rows: usize,
+    pub received: usize,
+}
+
+// SAFETY: the program gave this memory to a copy and may not touch it until the copy is waited for; only the one thread that
+// reads writes to it.
+unsafe impl Send for Destination {}
+
+impl Destination {
+    fn bytes(&self) -> usize {
+        self.width * self.rows
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inbox {
+    pub fn new(reader: FrameReader) -> Self {
+        Self {
+            waits: Mutex::new(Waits {
+                open: Vec::with_capacity(64),
+                ..Waits::default()
+            }),
+            changed: Condvar::new(),
+            reader: Mutex::new(reader),
+            destinations: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Announces that the caller will wait for the answer to `sequence`.
+    pub fn expect(&self, sequence: u64) {
+        lock(&self.waits).open.push((sequence, None));
+    }
+
+    /// Waits for the answer to a sequence that was announced. Fails with the reason when the session is over.
+    pub fn wait(
+        &self,
+        connection: &Connection,
+        receiver: &dyn Receiver,
+        sequence: u64,
+    ) -> Result<Answer, String> {
+        let mut waits = lock(&self.waits);
+        loop {
+            let Some(index) = waits.open.iter().position(|(open, _)| *open == sequence) else {
+                return Err("an answer was never expected".to_owned());
+            };
+            if let Some(answer) = waits.open[index].1.take() {
+                waits.open.swap_remove(index);
+                return Ok(answer);
+            }
+            if let Some(reason) = &waits.lost {
+                let reason = reason.clone();
+                waits.open.swap_remove(index);
+                return Err(reason);
+            }
+            if waits.reading {
+                waits.sleeping += 1;
+                waits = self
+                    .changed
+                    .wait(waits)
+                    .unwrap_or_else(PoisonError::into_inner);
+                waits.sleeping -= 1;
+                continue;
+            }
+            waits.reading = true;
+            drop(waits);
+            let read = self.read_until(connection, receiver, sequence);
+            waits = lock(&self.waits);
+            self.stop_reading(&mut waits, read);
+        }
+    }
+
+    fn stop_reading(&self, waits: &mut Waits, read: io::Result<()>) {
+        waits.reading = false;
+        if let Err(error) = read {
+            waits.lost.get_or_insert_with(|| describe(&error));
+        }
+        if waits.sleeping > 0 {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Reads what is there, if nobody else does. For callers whose writes stall and for those who only want the news.
+    pub fn poll(&self, connection: &Connection, receiver: &dyn Receiver) -> io::Result<()> {
+        {
+            let mut waits = lock(&self.waits);
+            if waits.reading {
+                return Ok(());
+            }
+            waits.reading = true;
+        }
+        let mut reader = lock(&self.reader);
+        let read = match reader.fill_now(connection) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => self
+                .take_frames(connection, receiver, &mut reader)
+                .map(|_| ()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
+        };
+        drop(reader);
+        let failed = read
+            .as_ref()
+            .err()
+            .map(|error| io::Error::new(error.kind(), describe(error)));
+        self.stop_reading(&mut lock(&self.waits), read);
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Why the session is over, if it is.
+    pub fn lost(&self) -> Option<String> {
+        lock(&self.waits).lost.clone()
+    }
+
+    /// Ends the session: every waiter fails with `reason`, unless there is one already.
+    pub fn lose(&self, reason: &str) {
+        lock(&self.waits)
+            .lost
+            .get_or_insert_with(|| reason.to_owned());
+        self.changed.notify_all();
+    }
+
+    fn read_until(
+        &self,
+        connection: &Connection,
+        receiver: &dyn Receiver,
+        sequence: u64,
+    ) -> io::Result<()> {
+        let mut reader = lock(&self.reader);
+        let mut spin_until = monotonic_ns() + SPIN_NS;
+        loop {
+            if self.take_frames(connection, receiver, &mut reader)? && self.is_answered(sequence) {
+                return Ok(());
+            }
+            match reader.fill_now(connection) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) => spin_until = monotonic_ns() + SPIN_NS,
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                Err(_) if monotonic_ns() < spin_until => std::thread::yield_now(),
+                Err(_) => {
+                    connection.wait_readable(None)?;
+                }
+            }
+        }
+    }
+
+    fn is_answered(&self, sequence: u64) -> bool {
+        lock(&self.waits)
+            .open
+            .iter()
+            .any(|(open, answer)| *open == sequence && answer.is_some())
+    }
+
+    /// Handles every whole frame that was received. True when an answer was among them.
+    fn take_frames(
+        &self,
+        connection: &Connection,
+        receiver: &dyn Receiver,
+        reader: &mut FrameReader,
+    ) -> io::Result<bool> {
+        let mut answered = false;
+        loop {
+            let bulk = match reader.next_frame().map_err(invalid)? {
+                None => break,
+                Some(Incoming::Frame { header, body }) => {
+                    if header.is_reply() {
+                        answered = true;
+                        self.answer(body);
+                    } else {
+                        push(receiver, header, body)?;
+                    }
+                    None
+                }
+                Some(Incoming::Bulk {
+                    header,
+                    body,
+                    tail_bytes,
+                }) => Some((bulk(header, body)?, tail_bytes)),
+            };
+            if let Some((data, tail_bytes)) = bulk {
+                self.receive(connection, reader, data, tail_bytes)?;
+            }
+        }
+        Ok(answered)
+    }
+
+    fn answer(&self, body: &[u8]) {
+        let Some(head) = ReplyHead::read(body) else {
+            return;
+        };
+        let mut waits = lock(&self.waits);
+        if let Some(open) = waits
+            .open
+            .iter_mut()
+            .find(|(open, _)| *open == head.reply_to)
+        {
+            open.1 = Some(body.to_vec());
+        }
+        if waits.sleeping > 0 {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Gives a destination an id that Data frames name.
+    pub fn add_destination(&self, destination: Destination) -> u32 {
+        let mut all = lock(&self.destinations);
+        let free = all.iter().position(Option::is_none).unwrap_or_else(|| {
+            all.push(None);
+            all.len() - 1
+        });
+        all[free] = Some(destination);
+        free as u32
+    }
+
+    /// Forgets a destination: nothing is written to it any more.
+    pub fn drop_destination(&self, id: u32) {
+        if let Some(place) = lock(&self.destinations).get_mut(id as usize) {
+            *place = None;
+        }
+    }
+
+    /// Moves one bulk tail to where it belongs. What no destination claims is skipped.
+    fn receive(
+        &self,
+        connection: &Connection,
+        reader: &mut FrameReader,
+        data: Data,
+        tail_bytes: usize,
+    ) -> io::Result<()> {
+        let place = lock(&self.destinations)
+            .get(data.destination as usize)
+            .copied()
+            .flatten();
+        let Some(mut destination) = place else {
+            return Ok(());
+        };
+        let total = destination.bytes();
+        let mut offset = usize::try_from(data.offset).unwrap_or(usize::MAX);
+        if offset > total || tail_bytes > total - offset {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "data beyond the end of its destination",
+            ));
+        }
+        while reader.tail_left() > 0 {
+            let (row, column) = (offset / destination.width, offset % destination.width);
+            let contiguous = if destination.pitch == destination.width {
+                total - offset
+            } else {
+                destination.width - column
+            };
+            let length = contiguous.min(reader.tail_left());
+            // SAFETY: row and column lie inside the rectangle that the program gave, checked above against its size.
+            let part = unsafe {
+                let start = destination.memory.add(row * destination.pitch + column);
+                std::slice::from_raw_parts_mut(start, length)
+            };
+            reader.read_tail(connection, part)?;
+            offset += length;
+        }
+        destination.received += tail_bytes;
+        if let Some(place) = lock(&self.destinations).get_mut(data.destination as usize) {
+            *place = (destination.received < total).then_some(destination);
+        }
+        Ok(())
+    }
+}
+
+fn push(receiver: &dyn Receiver, header: Header, body: &[u8]) -> io::Result<()> {
+    receiver.push(Push::decode(header.call, body).map_err(invalid)?);
+    Ok(())
+}
+
+fn bulk(header: Header, body: &[u8]) -> io::Result<Data> {
+    match Push::decode(header.call, body).map_err(invalid)? {
+        Push::Data(..) => Ok(decode::<Data>(body).map_err(invalid)?.0),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "only data is bulk from a worker",
+        )),
+    }
+}
+
+fn invalid(error: DecodeError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+fn describe(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "the worker closed the connection".to_owned(),
+        _ => format!("the connection to the worker failed: {error}"),
+    }
+}

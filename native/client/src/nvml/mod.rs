@@ -1,0 +1,1 @@
+//! NVML: the vGPUs as a monitor shows them.
