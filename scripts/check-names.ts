@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 
 const FORBIDDEN_NAMES = /(^|\/)(utils?|helpers?|common|misc|types|manager|index)\.(ts|rs)$/;
-const KEBAB_CASE = /^[a-z0-9]+(-[a-z0-9]+)*(\.test)?\.ts$/;
+const KEBAB_CASE = /^[a-z0-9]+([-.][a-z0-9]+)*\.ts$/;
 const LEFT_OPEN = /\b(TODO|FIXME)\b|\bunimplemented!|\btodo!\(/;
 const SKIPPED_TEST = /\b(it|test|describe)\.(skip|only|todo)\b|#\[ignore/;
 const MAX_LINES = 500;
