@@ -1,0 +1,36 @@
+//! The process that runs one session against a GPU driver. README.md says what it reads, writes and promises.
+
+pub mod budget;
+mod calls;
+mod code;
+pub mod config;
+pub mod control;
+mod copies_in;
+mod copies_out;
+pub mod driver;
+mod functions;
+mod gpu_time;
+mod gpus;
+mod handles;
+pub mod handshake;
+mod image;
+pub mod inventory;
+mod launch;
+pub mod ledger;
+mod libraries;
+mod memory;
+mod meter;
+mod outbox;
+pub mod process;
+mod range;
+mod replies;
+mod robust;
+pub mod session;
+mod shared_file;
+mod staging;
+mod streams;
+mod synchronize;
+pub mod turns;
+mod virtual_memory;
+mod waits;
+pub mod watch;

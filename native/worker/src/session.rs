@@ -1,0 +1,376 @@
+//! One session: its state and the loop that reads the client's frames and carries them out, in order.
+
+use crate::code::{Function, Module, Sources};
+use crate::driver::{Driver, is_of_device, is_sticky};
+use crate::gpus::Gpu;
+use crate::handles::Table;
+use crate::ledger::Counters;
+use crate::libraries::Library;
+use crate::outbox::Outbox;
+use crate::process::now_ns;
+use crate::range::Range;
+use crate::staging::Staging;
+use crate::streams::{Context, Event, Stream};
+use crate::virtual_memory::VirtualMemory;
+use crate::waits::{Copies, Waiters};
+use aquifer_cuda::*;
+use aquifer_protocol::generated::{Closed, Fault, Launch};
+use aquifer_protocol::{DecodeError, FrameReader, Header, Incoming, Message};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// How long the loop looks for more to read before it sleeps, and for work to be done before it hands a wait over, in ns.
+pub const SPIN_NS: u64 = 50_000;
+/// Frames between two acknowledgements within a batch.
+const ACKNOWLEDGE_EVERY: u64 = 256;
+/// Frames at the end of a batch that are worth an acknowledgement of their own.
+const ACKNOWLEDGE_LEAST: u64 = 64;
+/// How often the account is brought up to date, in nanoseconds.
+const PUBLISH_NS: u64 = 5_000_000;
+
+/// Why a session is over.
+#[derive(Debug)]
+pub enum End {
+    /// The client closed the connection.
+    Closed,
+    /// The client sent what no client sends; a sentence says what.
+    Garbage(String),
+    /// The connection broke.
+    Broken(io::Error),
+}
+
+impl From<DecodeError> for End {
+    fn from(error: DecodeError) -> End {
+        End::Garbage(error.to_string())
+    }
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> End {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::BrokenPipe => End::Closed,
+            io::ErrorKind::InvalidData => End::Garbage(error.to_string()),
+            _ => End::Broken(error),
+        }
+    }
+}
+
+/// A vGPU of the session.
+pub struct Vgpu {
+    /// Which of the session's GPUs it is a part of.
+    pub gpu: usize,
+    pub memory_bytes: u64,
+    pub percent: u32,
+    pub range: Range,
+}
+
+/// All state of a session. Only the loop's thread has it; waiting threads get what they need handed over.
+pub struct Session {
+    pub driver: &'static Driver,
+    pub outbox: Arc<Outbox>,
+    pub gpus: Vec<Gpu>,
+    pub vgpus: Vec<Vgpu>,
+    pub contexts: Table<Context>,
+    pub streams: Table<Stream>,
+    pub events: Table<Event>,
+    pub modules: Table<Module>,
+    pub libraries: Table<Library>,
+    pub functions: Table<Function>,
+    pub sources: Sources,
+    pub memory: VirtualMemory,
+    pub waiters: Waiters,
+    pub copies: Copies,
+    pub staging: Staging,
+    pub counters: Counters,
+    /// What is current in the loop's thread.
+    pub current: CUcontext,
+    last_sequence: u64,
+    acknowledged: u64,
+    published_ns: u64,
+}
+
+impl Session {
+    /// A session over opened GPUs.
+    pub fn new(
+        driver: &'static Driver,
+        outbox: Arc<Outbox>,
+        gpus: Vec<Gpu>,
+        vgpus: Vec<Vgpu>,
+    ) -> Session {
+        Session {
+            driver,
+            waiters: Waiters::new(driver, outbox.clone()),
+            outbox,
+            gpus,
+            vgpus,
+            contexts: Table::default(),
+            streams: Table::default(),
+            events: Table::default(),
+            modules: Table::default(),
+            libraries: Table::default(),
+            functions: Table::default(),
+            sources: Sources::default(),
+            memory: VirtualMemory::default(),
+            copies: Copies::default(),
+            staging: Staging::new(driver),
+            counters: Counters::default(),
+            current: std::ptr::null_mut(),
+            last_sequence: 0,
+            acknowledged: 0,
+            published_ns: 0,
+        }
+    }
+
+    /// Serves the client until the session is over.
+    pub fn serve(&mut self, reader: &mut FrameReader) -> End {
+        loop {
+            if let Err(end) = self.batch(reader).and_then(|()| self.rest(reader)) {
+                self.publish(now_ns());
+                return end;
+            }
+        }
+    }
+
+    /// Tells the client why it is cut off, as far as it still listens.
+    pub fn close(&mut self, reason: &str) {
+        let closed = Closed {
+            result: CUDA_ERROR_DEVICE_UNAVAILABLE,
+        };
+        self.outbox.push(&closed, reason.as_bytes());
+        let _ = self.outbox.try_flush();
+    }
+
+    /// Frees the session's rows in the accounts, so that its claim has its memory back at once. The driver's own state goes
+    /// with the process, which must end now.
+    pub fn settle(self) {
+        for gpu in &self.gpus {
+            gpu.ledger.close();
+        }
+        std::mem::forget(self);
+    }
+
+    /// Carries out every frame that was received whole.
+    fn batch(&mut self, reader: &mut FrameReader) -> Result<(), End> {
+        loop {
+            let header = match reader.next_frame()? {
+                None => break,
+                Some(Incoming::Frame { header, body }) => {
+                    self.in_order(&header)?;
+                    if header.call == Launch::SHAPE.call {
+                        self.launch(&header, body)?;
+                    } else {
+                        self.carry_out(&header, body)?;
+                    }
+                    header
+                }
+                Some(Incoming::Bulk {
+                    header,
+                    body,
+                    tail_bytes,
+                }) => {
+                    self.in_order(&header)?;
+                    let bulk = crate::calls::Bulk::decode(&header, body)?;
+                    self.take_in(&header, bulk, tail_bytes, reader)?;
+                    header
+                }
+            };
+            if header.sequence - self.acknowledged >= ACKNOWLEDGE_EVERY {
+                self.acknowledge()?;
+            }
+        }
+        self.leave_meters();
+        if self.last_sequence - self.acknowledged >= ACKNOWLEDGE_LEAST {
+            self.acknowledge()?;
+        }
+        self.outbox.note_processed(self.last_sequence);
+        if !self.outbox.is_empty() {
+            self.outbox.flush()?;
+        }
+        Ok(())
+    }
+
+    fn in_order(&mut self, header: &Header) -> Result<(), End> {
+        if header.sequence <= self.last_sequence {
+            let text = format!(
+                "frame {} came after frame {}",
+                header.sequence, self.last_sequence
+            );
+            return Err(End::Garbage(text));
+        }
+        if header.is_reply() {
+            return Err(End::Garbage("a client sends no replies".into()));
+        }
+        self.last_sequence = header.sequence;
+        Ok(())
+    }
+
+    fn acknowledge(&mut self) -> Result<(), End> {
+        if self.outbox.acknowledge(self.last_sequence)? {
+            self.acknowledged = self.last_sequence;
+        }
+        Ok(())
+    }
+
+    /// Receives more. Looks for a while, seeing to the meters meanwhile, then sleeps.
+    fn rest(&mut self, reader: &mut FrameReader) -> Result<(), End> {
+        let mut start = 0;
+        let mut busy = true;
+        loop {
+            match reader.fill_now(&self.outbox.connection) {
+                Ok(0) => return Err(End::Closed),
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error.into()),
+            }
+            let now = now_ns();
+            if start == 0 {
+                start = now;
+            }
+            busy = busy && self.poll_meters()?;
+            if now - start > SPIN_NS {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        if busy {
+            self.gpus.iter_mut().for_each(|it| it.meter.hand_over());
+        }
+        self.publish(now_ns());
+        self.outbox.connection.wait_readable(None)?;
+        if now_ns() - self.published_ns > PUBLISH_NS {
+            self.publish(now_ns());
+        }
+        Ok(())
+    }
+
+    /// Charges what is done on the GPUs; true while something is left.
+    pub fn poll_meters(&mut self) -> Result<bool, End> {
+        let mut busy = false;
+        for at in 0..self.gpus.len() {
+            busy |= self.gpus[at].meter.poll();
+            // Errors are looked for after the poll that may have found them.
+            let failed = self.gpus[at].meter.shared.failed.swap(0, Relaxed);
+            if failed != 0 {
+                self.fail_gpu(at, failed);
+                self.outbox.flush()?;
+            }
+        }
+        Ok(busy)
+    }
+
+    /// What was launched so far may be given up when done. Before every wait.
+    pub fn leave_meters(&mut self) {
+        self.gpus.iter_mut().for_each(|it| it.meter.leave());
+    }
+
+    /// Brings the account up to date. The counters of calls are the session's, told on its first GPU.
+    pub fn publish(&mut self, now: u64) {
+        self.published_ns = now;
+        self.counters.bytes_out = self.outbox.bytes_out.load(Relaxed);
+        for (at, gpu) in self.gpus.iter().enumerate() {
+            let busy_ns = gpu.meter.shared.busy_ns.load(Relaxed);
+            let counters = if at == 0 {
+                self.counters
+            } else {
+                Counters::default()
+            };
+            gpu.ledger.publish(&Counters {
+                busy_ns,
+                ..counters
+            });
+        }
+    }
+
+    /// Makes a context current in the loop's thread.
+    #[inline]
+    pub(crate) fn make_current(&mut self, context: CUcontext) -> Result<(), CUresult> {
+        if self.current != context {
+            // SAFETY: the context is alive: it is in the table, or a GPU's primary one.
+            crate::driver::check(unsafe { (self.driver.cuCtxSetCurrent)(context) })?;
+            self.current = context;
+        }
+        Ok(())
+    }
+
+    /// Tells the client that a post failed. A context that an error made unusable is remembered as such.
+    pub fn fault(&mut self, header: &Header, context: u32, result: CUresult) {
+        let dead = self
+            .contexts
+            .get(context)
+            .map_or(CUDA_SUCCESS, |it| it.dead);
+        if dead != CUDA_SUCCESS {
+            // Said once when it died: every post after that fails, and nobody waits to hear it.
+            return;
+        }
+        let sticky = is_sticky(result);
+        if sticky {
+            self.bury(context, result);
+        }
+        let scope = if is_of_device(result) {
+            u32::MAX
+        } else {
+            context
+        };
+        let fault = Fault {
+            sequence: header.sequence,
+            call: u32::from(header.call),
+            result,
+            context: scope,
+            sticky: sticky.into(),
+        };
+        self.outbox
+            .push(&fault, crate::driver::name_of(result).as_bytes());
+    }
+
+    /// Remembers that an error made a context, or all of them, unusable.
+    pub fn bury(&mut self, context: u32, result: CUresult) {
+        self.counters.faults += 1;
+        let all = is_of_device(result);
+        for (id, entry) in self.contexts.iter_mut() {
+            if (all || id == context) && entry.dead == CUDA_SUCCESS {
+                entry.dead = result;
+            }
+        }
+    }
+
+    /// An error that measuring found: it is of every context on that GPU that had work.
+    fn fail_gpu(&mut self, gpu: usize, result: CUresult) {
+        let raw: Vec<u32> = self
+            .contexts
+            .iter()
+            .filter(|it| it.1.gpu == gpu && it.1.dead == CUDA_SUCCESS)
+            .map(|it| it.0)
+            .collect();
+        for context in raw {
+            if self.probe(context).is_err_and(is_sticky) {
+                let header = Header {
+                    length: 0,
+                    call: 0,
+                    flags: 0,
+                    sequence: self.last_sequence,
+                    session: 0,
+                    acknowledged: 0,
+                };
+                self.fault(&header, context, result);
+            }
+        }
+    }
+
+    /// The error that a context is in, by asking the driver.
+    fn probe(&mut self, context: u32) -> Result<(), CUresult> {
+        let raw = self
+            .contexts
+            .get(context)
+            .ok_or(CUDA_ERROR_INVALID_CONTEXT)?
+            .raw;
+        self.make_current(raw)?;
+        // SAFETY: the context is current; the legacy stream always exists.
+        match unsafe { (self.driver.cuStreamQuery)(CU_STREAM_LEGACY) } {
+            CUDA_ERROR_NOT_READY => Ok(()),
+            result => crate::driver::check(result),
+        }
+    }
+}
