@@ -4,7 +4,7 @@ import { conditionsSchema, observedGenerationSchema, quantitySchema } from './me
 /** Held by a claim from its binding until its sessions are over and its share is given back. */
 export const RELEASE_FINALIZER = 'aquifer.dev/release';
 
-const MAX_VGPUS = 16; // CUDA programs enumerate devices at start; more than one node's worth helps nobody.
+export const MAX_VGPUS = 16; // CUDA programs enumerate devices at start; more than one node's worth helps nobody.
 
 const computeSchema = z
   .int()
