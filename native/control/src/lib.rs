@@ -17,6 +17,7 @@ pub mod peer;
 pub mod poll;
 pub mod preamble;
 pub mod process;
+pub mod questions;
 pub mod refusal;
 pub mod run_directory;
 pub mod signals;

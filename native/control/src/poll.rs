@@ -82,6 +82,12 @@ impl Poller {
         self.control(libc::EPOLL_CTL_DEL, fd, 0, 0)
     }
 
+    /// Another handle on the same set.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        let epoll = self.epoll.try_clone()?;
+        Ok(Self { epoll })
+    }
+
     /// Waits for events, at most `timeout` (`None`: for ever; rounded up to whole milliseconds).
     pub fn wait(&self, timeout: Option<Duration>) -> io::Result<Vec<Event>> {
         const BATCH: usize = 256;

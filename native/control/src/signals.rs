@@ -2,6 +2,8 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
 
 /// The signals that a process takes by reading. They stay blocked for the whole process.
 #[derive(Debug)]
@@ -45,6 +47,22 @@ impl Signals {
             (count == size as isize).then(|| info.assume_init().ssi_signo as i32)
         }
     }
+}
+
+/// Starts a program with the signal mask and dispositions that programs expect, whatever [`Signals::take`] has changed.
+pub fn spawn_unblocked(command: &mut Command) -> io::Result<Child> {
+    // SAFETY: between fork and exec it makes system calls only, on a set that sigemptyset has initialised.
+    unsafe {
+        command.pre_exec(|| {
+            let mut set = std::mem::zeroed();
+            libc::sigemptyset(&mut set);
+            libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut());
+            libc::signal(libc::SIGHUP, libc::SIG_DFL);
+            libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+            Ok(())
+        })
+    };
+    command.spawn()
 }
 
 impl AsRawFd for Signals {

@@ -1,7 +1,6 @@
 //! The asking side of a JSON-lines connection to a process of this host that may be away for a while: it connects by
 //! itself, and questions wait for it, each until its own deadline.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -10,15 +9,13 @@ use serde_json::{Map, Value};
 
 use crate::line_link::LineLink;
 use crate::poll::Poller;
+use crate::questions::{HELLO_ID, Questions};
 use crate::refusal::Refusal;
 use crate::run_directory::hello;
 use crate::{info, unix_socket, warning};
 
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(2);
-const HELLO_ID: u64 = 1;
-/// Most questions that wait: beyond it new ones are refused at once.
-const MAX_WAITING: usize = 4096;
 
 /// What came of it.
 #[derive(Debug)]
@@ -29,14 +26,6 @@ pub enum Incoming<A> {
     Answer(A, Result<Map<String, Value>, Refusal>),
     /// Something the other side tells unasked.
     Event(Map<String, Value>),
-}
-
-#[derive(Debug)]
-struct Question<A> {
-    request: Value,
-    asked_for: A,
-    deadline: Instant,
-    sent: bool,
 }
 
 /// One such connection. `A` says what a question was for.
@@ -50,8 +39,7 @@ pub struct Upstream<A> {
     up: bool,
     retry: Duration,
     retry_at: Option<Instant>,
-    next_id: u64,
-    questions: BTreeMap<u64, Question<A>>,
+    questions: Questions<A>,
 }
 
 impl<A> Upstream<A> {
@@ -66,8 +54,7 @@ impl<A> Upstream<A> {
             up: false,
             retry: FIRST_RETRY,
             retry_at: Some(Instant::now()),
-            next_id: HELLO_ID + 1,
-            questions: BTreeMap::new(),
+            questions: Questions::default(),
         }
     }
 
@@ -76,29 +63,16 @@ impl<A> Upstream<A> {
         self.up
     }
 
-    /// Asks now or when the connection stands. One that was asked and not answered when the connection broke is asked
-    /// again: every operation of these protocols may be repeated. `request` is an object without `id`.
-    pub fn ask(&mut self, mut request: Value, asked_for: A, patience: Duration) -> Result<(), A> {
-        if self.questions.len() >= MAX_WAITING {
-            return Err(asked_for);
-        }
-        let id = self.next_id;
-        self.next_id += 1;
-        request["id"] = id.into();
-        let deadline = Instant::now() + patience;
-        self.questions.insert(id, Question { request, asked_for, deadline, sent: false });
+    /// Asks now or when the connection stands. `request` is an object without `id`.
+    pub fn ask(&mut self, request: Value, asked_for: A, patience: Duration) -> Result<(), A> {
+        self.questions.add(request, asked_for, patience)?;
         self.send_waiting();
         Ok(())
     }
 
     fn send_waiting(&mut self) {
-        let Some(link) = self.link.as_mut().filter(|_| self.up) else { return };
-        for question in self.questions.values_mut().filter(|question| !question.sent) {
-            // A failure shows as the connection's end at the next read.
-            if link.send(&question.request).is_err() {
-                break;
-            }
-            question.sent = true;
+        if let Some(link) = self.link.as_mut().filter(|_| self.up) {
+            self.questions.send_with(|request| link.send(request));
         }
     }
 
@@ -111,19 +85,33 @@ impl<A> Upstream<A> {
                 Err(_) => self.schedule(now),
             }
         }
-        let late: Vec<u64> =
-            self.questions.iter().filter(|(_, question)| question.deadline <= now).map(|(id, _)| *id).collect();
-        let refused = late.into_iter().filter_map(|id| self.questions.remove(&id)).map(|question| {
-            let reason = format!("{}{}Unavailable", self.name[..1].to_uppercase(), &self.name[1..]);
-            let message = if question.sent {
-                format!("the {} did not answer in time", self.name)
-            } else {
-                format!("the {} is not running or does not accept connections", self.name)
-            };
-            Incoming::Answer(question.asked_for, Err(Refusal::new(reason, message)))
-        });
+        let refused = self
+            .questions
+            .late(now)
+            .into_iter()
+            .map(|(asked_for, sent)| {
+                let reason = format!(
+                    "{}{}Unavailable",
+                    self.name[..1].to_uppercase(),
+                    &self.name[1..]
+                );
+                let message = if sent {
+                    format!("the {} did not answer in time", self.name)
+                } else {
+                    format!(
+                        "the {} is not running or does not accept connections",
+                        self.name
+                    )
+                };
+                Incoming::Answer(asked_for, Err(Refusal::new(reason, message)))
+            });
         let refused = refused.collect();
-        let next = self.questions.values().map(|question| question.deadline).chain(self.retry_at).min();
+        let next = self
+            .questions
+            .next_deadline()
+            .into_iter()
+            .chain(self.retry_at)
+            .min();
         (refused, next)
     }
 
@@ -142,7 +130,9 @@ impl<A> Upstream<A> {
 
     /// Reads and writes what is possible after an event with this connection's token.
     pub fn serve(&mut self, poller: &Poller) -> Vec<Incoming<A>> {
-        let Some(link) = self.link.as_mut() else { return Vec::new() };
+        let Some(link) = self.link.as_mut() else {
+            return Vec::new();
+        };
         let (messages, failure) = match link.receive() {
             Ok((messages, false)) => (messages, link.flush().err()),
             Ok((messages, true)) => (messages, Some(io::ErrorKind::UnexpectedEof.into())),
@@ -169,10 +159,8 @@ impl<A> Upstream<A> {
         if message.contains_key("event") {
             return Ok(Some(Incoming::Event(message)));
         }
-        let ok = message.get("ok").and_then(Value::as_bool).unwrap_or(false);
-        let id = message.get("id").and_then(Value::as_u64);
-        if id == Some(HELLO_ID) {
-            if !ok {
+        if message.get("id").and_then(Value::as_u64) == Some(HELLO_ID) {
+            if message.get("ok") != Some(&Value::Bool(true)) {
                 return Err(Refusal::from_reply(&message));
             }
             info!("connected", to = self.name);
@@ -180,11 +168,10 @@ impl<A> Upstream<A> {
             self.retry = FIRST_RETRY;
             return Ok(Some(Incoming::Up(message)));
         }
-        let question = id.and_then(|id| self.questions.remove(&id));
-        Ok(question.map(|question| {
-            let answer = if ok { Ok(message) } else { Err(Refusal::from_reply(&message)) };
-            Incoming::Answer(question.asked_for, answer)
-        }))
+        Ok(self
+            .questions
+            .answered(message)
+            .map(|(asked_for, answer)| Incoming::Answer(asked_for, answer)))
     }
 
     fn lose(&mut self, reason: &io::Error) {
@@ -193,7 +180,7 @@ impl<A> Upstream<A> {
         }
         self.link = None;
         self.up = false;
-        self.questions.values_mut().for_each(|question| question.sent = false);
+        self.questions.connection_lost();
         self.schedule(Instant::now());
     }
 }

@@ -33,7 +33,6 @@ pub struct State {
 pub struct Backend {
     pub ca_pem: String,
     pub state: Arc<Mutex<State>>,
-    signer: Arc<Ed25519KeyPair>,
     answering: Arc<Answering>,
     path: std::path::PathBuf,
 }
@@ -43,6 +42,7 @@ struct Answering {
     ca_pem: String,
     ticket_key: String,
     work: std::path::PathBuf,
+    signer: Ed25519KeyPair,
 }
 
 /// The key of a certificate request, found by the form of its SubjectPublicKeyInfo.
@@ -83,12 +83,13 @@ impl Backend {
         let mut parameters = CertificateParams::default();
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let ca_pem = parameters.self_signed(&key).unwrap().pem();
-        let signer = Arc::new(Ed25519KeyPair::from_seed_unchecked(&[42; 32]).unwrap());
+        let signer = Ed25519KeyPair::from_seed_unchecked(&[42; 32]).unwrap();
         let answering = Arc::new(Answering {
             issuer: Issuer::new(parameters, key),
             ca_pem: ca_pem.clone(),
             ticket_key: URL_SAFE_NO_PAD.encode(signer.public_key().as_ref()),
             work: work.to_owned(),
+            signer,
         });
         let state = Arc::new(Mutex::new(State {
             epoch: 1,
@@ -97,7 +98,6 @@ impl Backend {
         let backend = Self {
             ca_pem,
             state,
-            signer,
             answering,
             path: run.join("backend.sock"),
         };
@@ -149,14 +149,25 @@ impl Backend {
             payload["cnf"] = json!({"jwk": {"kty": "OKP", "crv": "Ed25519", "x": x}});
         }
         change(&mut payload);
+        self.answering.sign(&payload)
+    }
+}
+
+impl Answering {
+    fn sign(&self, payload: &Value) -> String {
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let header = json!({"alg": "EdDSA", "typ": "aquifer-ticket+jwt", "kid": "k1"});
-        let signed = format!("{}.{}", encode(&header), encode(&payload));
+        let signed = format!("{}.{}", encode(&header), encode(payload));
         format!(
             "{signed}.{}",
             URL_SAFE_NO_PAD.encode(self.signer.sign(signed.as_bytes()))
         )
     }
+}
+
+fn payload_of(compact: &str) -> Value {
+    let encoded = compact.split('.').nth(1).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(encoded).unwrap()).unwrap()
 }
 
 fn serve(stream: UnixStream, state: &Mutex<State>, answering: &Answering) {
@@ -196,7 +207,10 @@ fn answer(request: &Value, state: &mut State, answering: &Answering) -> Value {
             }})
         }
         "renew" => {
-            json!({"ok": true, "ticket": format!("{} for {}", request["ticket"], request["holderKey"])})
+            let holder = request["holderKey"].as_str().unwrap();
+            let mut payload = payload_of(request["ticket"].as_str().unwrap());
+            payload["cnf"] = json!({"jwk": {"kty": "OKP", "crv": "Ed25519", "x": holder}});
+            json!({"ok": true, "ticket": answering.sign(&payload)})
         }
         "inspect" => json!({"ok": true, "vgpus": [{"uuid": request["ticket"]["vgpus"][0]["gpu"]}]}),
         "sessionEnded" => {

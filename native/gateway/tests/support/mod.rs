@@ -29,26 +29,31 @@ pub fn eventually<T>(sentence: &str, mut what: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-fn program(name: &str) -> PathBuf {
+pub fn program(name: &str) -> PathBuf {
     let profile = Path::new(env!("CARGO_BIN_EXE_gateway")).parent().unwrap();
     profile.join(name)
 }
 
-fn build_spawner() {
+fn build_programs() {
     static BUILT: Once = Once::new();
     BUILT.call_once(|| {
-        let mut command = Command::new(env!("CARGO"));
-        command.args(["build", "--quiet", "--offline", "-p", "aquifer-spawner"]);
-        if !cfg!(debug_assertions) {
-            command.arg("--release");
+        for what in [
+            &["-p", "aquifer-spawner", "-p", "aquifer-connector"][..],
+            &["-p", "aquifer-gateway", "--examples"],
+        ] {
+            let mut command = Command::new(env!("CARGO"));
+            command.args(["build", "--quiet", "--offline"]).args(what);
+            if !cfg!(debug_assertions) {
+                command.arg("--release");
+            }
+            assert!(
+                command
+                    .current_dir(env!("CARGO_MANIFEST_DIR"))
+                    .status()
+                    .unwrap()
+                    .success()
+            );
         }
-        assert!(
-            command
-                .current_dir(env!("CARGO_MANIFEST_DIR"))
-                .status()
-                .unwrap()
-                .success()
-        );
     });
 }
 
@@ -62,7 +67,7 @@ pub struct Host {
 
 impl Host {
     pub fn start() -> Self {
-        build_spawner();
+        build_programs();
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::SeqCst);
         let directory = std::env::temp_dir().join(format!("aqg-{}-{number}", std::process::id()));

@@ -1,0 +1,106 @@
+//! What `serve` asks of the connector of its host.
+
+use std::path::PathBuf;
+
+use aquifer_control::line_server::Answer;
+use aquifer_control::refusal::Refusal;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::connector::Connector;
+use crate::program::Stage;
+
+#[derive(Deserialize)]
+#[serde(tag = "op", rename_all = "camelCase", rename_all_fields = "camelCase")]
+enum Request {
+    Offer {
+        socket_path: PathBuf,
+        #[serde(default)]
+        mode: Option<String>,
+        ticket_file: Value,
+    },
+    Withdraw {
+        socket_path: PathBuf,
+    },
+    List,
+}
+
+/// Permission bits in octal, as `chmod` takes them.
+pub fn parse_mode(text: &str) -> Result<u32, Refusal> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 && !text.starts_with('+') => Ok(mode),
+        _ => Err(Refusal::new(
+            "BadRequest",
+            format!("mode: octal permission bits are wanted (0600), not {text:?}"),
+        )),
+    }
+}
+
+impl Connector {
+    /// One request.
+    pub fn perform(&mut self, request: Value) -> Answer {
+        let request = Request::deserialize(request)
+            .map_err(|error| Refusal::new("BadRequest", error.to_string()))?;
+        match request {
+            Request::Offer {
+                socket_path,
+                mode,
+                ticket_file,
+            } => {
+                let mode = parse_mode(mode.as_deref().unwrap_or("0600"))?;
+                self.offer(&socket_path, mode, ticket_file)?;
+                self.store_offers();
+                Ok(json!({"key": self.identity.public().to_string()}))
+            }
+            Request::Withdraw { socket_path } => {
+                let found = self.withdraw(&socket_path);
+                self.store_offers();
+                Ok(json!({"found": found}))
+            }
+            Request::List => Ok(json!({
+                "key": self.identity.public().to_string(),
+                "offers": self.list_offers(),
+                "sessions": self.list_sessions(),
+            })),
+        }
+    }
+
+    fn list_offers(&self) -> Vec<Value> {
+        let entry = |offer: &crate::offer::Offer| {
+            json!({
+                "socketPath": offer.path, "claim": offer.file.claim, "claimUid": offer.claim_uid(),
+                "expires": offer.file.ticket.payload.exp, "bound": offer.is_bound(),
+                "trouble": offer.trouble.as_ref().map(ToString::to_string),
+            })
+        };
+        self.offers.values().map(entry).collect()
+    }
+
+    fn list_sessions(&self) -> Vec<Value> {
+        let open = self
+            .programs
+            .values()
+            .filter(|program| matches!(program.stage, Stage::Open));
+        let entry = |program: &crate::program::Program| {
+            json!({
+                "session": program.session, "pid": program.peer.process.pid, "uid": program.peer.uid,
+                "program": program.name, "socketPath": program.offer,
+            })
+        };
+        open.map(entry).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_are_octal() {
+        assert_eq!(parse_mode("0600"), Ok(0o600));
+        assert_eq!(parse_mode("666"), Ok(0o666));
+        for wrong in ["", "0o600", "9", "1777", "-1", "+600"] {
+            assert!(parse_mode(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! A program that has connected to a session socket.
+//!
+//!     Asking ──"session"──> Opening ──answer──> Dialing ──connected──> Open ──exit, or end of stream──> closed
+//!        └──"inspect"──> Inspecting ──answer──> Asking again
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Instant;
+
+use aquifer_control::descriptors::send_with_descriptor;
+use aquifer_control::frames::{FrameBuffer, encode_frame};
+use aquifer_control::peer::Peer;
+use aquifer_control::tls_link::Socket;
+use serde_json::{Map, Value};
+
+use crate::gateway_link::GatewayKey;
+
+pub enum Stage {
+    Asking,
+    Inspecting,
+    Opening,
+    /// The data connection is being made; `reply` goes with it.
+    Dialing {
+        socket: Socket,
+        preamble: [u8; 48],
+        reply: Value,
+    },
+    Open,
+}
+
+pub struct Program {
+    /// `None` for one that was taken up after a restart: its socket went with the connector before.
+    pub stream: Option<UnixStream>,
+    pub incoming: FrameBuffer,
+    pub peer: Peer,
+    pub name: String,
+    /// The socket it came through.
+    pub offer: std::path::PathBuf,
+    pub gateway: GatewayKey,
+    pub stage: Stage,
+    /// Its session, as soon as the gateway has given one.
+    pub session: Option<String>,
+    /// Whether the gateway was asked already: before, the ticket has to be bound.
+    pub asked: bool,
+    /// The data plane's version that its client library speaks, for the records.
+    pub protocol: Value,
+    /// When it must have got further.
+    pub deadline: Option<Instant>,
+    pub stream_token: u64,
+    pub life_token: u64,
+    pub dial_token: u64,
+}
+
+impl Program {
+    /// Whole messages that are there, and whether the stream has ended.
+    pub fn receive(&mut self) -> io::Result<(Vec<Map<String, Value>>, bool)> {
+        let Some(stream) = &self.stream else {
+            return Ok((Vec::new(), false));
+        };
+        let mut bytes = [0; 4096];
+        let mut messages = Vec::new();
+        for _ in 0..16 {
+            match io::Read::read(&mut &*stream, &mut bytes) {
+                Ok(0) => return Ok((messages, true)),
+                Ok(count) => self.incoming.feed(&bytes[..count]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            }
+            while let Some(message) = self.incoming.next_message().map_err(io::Error::other)? {
+                messages.push(message);
+            }
+        }
+        Ok((messages, false))
+    }
+
+    /// Answers, in one piece or not at all: the socket of a program that reads its answers is empty.
+    pub fn reply(&self, message: &Value, descriptor: Option<&OwnedFd>) -> io::Result<()> {
+        let Some(stream) = &self.stream else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let frame = encode_frame(message);
+        let sent = match descriptor {
+            Some(descriptor) => send_with_descriptor(stream, &frame, descriptor)?,
+            None => {
+                // SAFETY: the pointer and length are those of `frame`.
+                let sent = unsafe {
+                    libc::send(
+                        stream.as_raw_fd(),
+                        frame.as_ptr().cast(),
+                        frame.len(),
+                        libc::MSG_NOSIGNAL,
+                    )
+                };
+                usize::try_from(sent).map_err(|_| io::Error::last_os_error())?
+            }
+        };
+        if sent == frame.len() {
+            Ok(())
+        } else {
+            Err(io::Error::other("the program does not read"))
+        }
+    }
+}
+
+/// What a program asks for.
+#[derive(serde::Deserialize)]
+pub struct Request {
+    pub v: u32,
+    #[serde(default)]
+    pub protocol: Value,
+    pub purpose: String,
+    #[serde(default)]
+    pub program: String,
+}

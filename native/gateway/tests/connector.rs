@@ -1,0 +1,351 @@
+//! The connector with a real gateway, spawner and programs of their own processes.
+
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+use support::{Host, NODE, eventually, program};
+
+struct Connector {
+    process: Child,
+    control: PathBuf,
+    state: PathBuf,
+}
+
+fn quiet(mut command: Command) -> Command {
+    if std::env::var_os("AQUIFER_TEST_LOG").is_none() {
+        command.stderr(Stdio::null());
+    }
+    command
+}
+
+fn start_control(state: &Path) -> Child {
+    let mut command = quiet(Command::new(program("aquifer-connector")));
+    command
+        .arg("--control")
+        .arg(state.join("connector.sock"))
+        .arg("--state-dir")
+        .arg(state);
+    command.spawn().unwrap()
+}
+
+impl Connector {
+    fn start(host: &Host) -> Self {
+        let state = host.directory.join("connector");
+        let process = start_control(&state);
+        let connector = Self {
+            process,
+            control: state.join("connector.sock"),
+            state,
+        };
+        connector.wait();
+        connector
+    }
+
+    fn wait(&self) {
+        eventually("the connector answers", || {
+            UnixStream::connect(&self.control).ok()
+        });
+    }
+
+    fn ask(&self, request: Value) -> Value {
+        let mut stream = UnixStream::connect(&self.control).unwrap();
+        writeln!(
+            stream,
+            "{}",
+            json!({"id": 1, "op": "hello", "v": 1, "name": "serve", "version": "0"})
+        )
+        .unwrap();
+        writeln!(stream, "{request}").unwrap();
+        let lines = BufReader::new(stream).lines();
+        let mut lines = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap());
+        lines.find(|line| line["id"] == request["id"]).unwrap()
+    }
+
+    fn key(&self) -> String {
+        self.ask(json!({"id": 2, "op": "list"}))["key"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    fn sessions(&self) -> Vec<Value> {
+        self.ask(json!({"id": 2, "op": "list"}))["sessions"]
+            .as_array()
+            .unwrap()
+            .clone()
+    }
+
+    fn restart(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        let gone = self.control.with_extension("old");
+        std::fs::rename(&self.control, gone).unwrap();
+        self.process = start_control(&self.state);
+        self.wait();
+    }
+}
+
+impl Drop for Connector {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn ticket_file(host: &Host, address: &str, ticket: &str) -> Value {
+    json!({
+        "apiVersion": "aquifer.dev/v1alpha1", "kind": "Ticket",
+        "metadata": {"name": "trainer", "namespace": "default"}, "ca": host.backend.ca_pem,
+        "endpoints": [{"node": NODE, "address": address}], "ticket": ticket,
+    })
+}
+
+fn unix(host: &Host) -> String {
+    format!("unix:{}", host.unix_address().display())
+}
+
+/// A connector that offers one bound ticket at a socket.
+fn offered(host: &Host) -> (Connector, PathBuf) {
+    let connector = Connector::start(host);
+    let socket = host.directory.join("s.sock");
+    let ticket = host.backend.ticket(Some(&connector.key()), |_| ());
+    let file = ticket_file(host, &unix(host), &ticket);
+    let offer =
+        json!({"id": 2, "op": "offer", "socketPath": socket, "mode": "0600", "ticketFile": file});
+    let reply = connector.ask(offer);
+    assert_eq!(reply["ok"], true, "{reply}");
+    (connector, socket)
+}
+
+fn start_program(socket: &Path, argument: &str) -> Child {
+    let mut command = Command::new(program("examples/fake-program"));
+    command
+        .arg(argument)
+        .env("AQUIFER_SOCKET", socket)
+        .stdout(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+fn first_line(program: &mut Child) -> String {
+    let mut line = String::new();
+    BufReader::new(program.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    line
+}
+
+#[test]
+fn a_program_gets_its_session_and_leaves_none_behind() {
+    let host = Host::start();
+    let (connector, socket) = offered(&host);
+    let output = start_program(&socket, "once").wait_with_output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("ok "));
+    eventually("no worker is left", || {
+        host.workers().is_empty().then_some(())
+    });
+    assert!(connector.sessions().is_empty());
+    let admitted = host.backend.state.lock().unwrap().admitted[0].clone();
+    assert_eq!(admitted["program"]["name"], "fake-program");
+}
+
+#[test]
+fn the_program_counts_not_what_its_children_hold() {
+    let host = Host::start();
+    let (_connector, socket) = offered(&host);
+    let mut parent = start_program(&socket, "fork");
+    assert!(first_line(&mut parent).starts_with("ok "));
+    parent.wait().unwrap();
+    eventually("no worker is left", || {
+        host.workers().is_empty().then_some(())
+    });
+}
+
+#[test]
+fn a_killed_program_leaves_none_behind() {
+    let host = Host::start();
+    let (_connector, socket) = offered(&host);
+    let mut program = start_program(&socket, "stay");
+    assert!(first_line(&mut program).starts_with("ok "));
+    assert_eq!(host.workers().len(), 1);
+    program.kill().unwrap();
+    program.wait().unwrap();
+    eventually("no worker is left", || {
+        host.workers().is_empty().then_some(())
+    });
+}
+
+#[test]
+fn a_restarted_connector_holds_the_programs_it_finds() {
+    let host = Host::start();
+    let (mut connector, socket) = offered(&host);
+    let (mut stays, mut leaves) = (
+        start_program(&socket, "stay"),
+        start_program(&socket, "stay"),
+    );
+    assert!(
+        first_line(&mut stays).starts_with("ok ") && first_line(&mut leaves).starts_with("ok ")
+    );
+    eventually("both are written down", || {
+        (connector.sessions().len() == 2).then_some(())
+    });
+    connector.restart();
+    assert_eq!(connector.sessions().len(), 2);
+    leaves.kill().unwrap();
+    leaves.wait().unwrap();
+    eventually("one worker is left", || {
+        (host.workers().len() == 1).then_some(())
+    });
+    assert!(stays.try_wait().unwrap().is_none());
+    let output = start_program(&socket, "once").wait_with_output().unwrap();
+    assert!(output.status.success(), "the offer is there again");
+    stays.kill().unwrap();
+    stays.wait().unwrap();
+    eventually("no worker is left", || {
+        host.workers().is_empty().then_some(())
+    });
+}
+
+#[test]
+fn a_restarted_gateway_is_found_again_by_itself() {
+    let mut host = Host::start();
+    let (connector, socket) = offered(&host);
+    let mut stays = start_program(&socket, "stay");
+    assert!(first_line(&mut stays).starts_with("ok "));
+    host.restart_gateway();
+    let output = start_program(&socket, "once").wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert!(
+        stays.try_wait().unwrap().is_none(),
+        "the session was not cut"
+    );
+    assert_eq!(connector.sessions().len(), 1);
+    stays.kill().unwrap();
+    stays.wait().unwrap();
+    eventually("no worker is left", || {
+        host.workers().is_empty().then_some(())
+    });
+}
+
+#[test]
+fn a_revoked_claim_is_the_end_of_its_programs_sessions() {
+    let host = Host::start();
+    let (connector, socket) = offered(&host);
+    let mut program = start_program(&socket, "stay");
+    assert!(first_line(&mut program).starts_with("ok "));
+    host.backend
+        .tell(json!({"event": "revoke", "claimUid": "claim-1"}));
+    assert!(
+        program.wait().unwrap().success(),
+        "it has seen the end of its data connection"
+    );
+    eventually("the connector has forgotten it", || {
+        connector.sessions().is_empty().then_some(())
+    });
+}
+
+#[test]
+fn refusals_reach_the_program_with_their_reason() {
+    let host = Host::start();
+    let (connector, socket) = offered(&host);
+    host.backend.state.lock().unwrap().refuse =
+        Some(("ClaimNotBound".into(), "it is Pending".into()));
+    let output = start_program(&socket, "once").wait_with_output().unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout).trim(),
+        "refused ClaimNotBound it is Pending"
+    );
+    assert_eq!(
+        connector.ask(json!({"id": 2, "op": "withdraw", "socketPath": socket}))["found"],
+        true
+    );
+    assert!(!socket.exists());
+    let foreign = ticket_file(
+        &host,
+        &unix(&host),
+        &host.backend.ticket(Some(&"A".repeat(43)), |_| ()),
+    );
+    let offer = json!({"id": 2, "op": "offer", "socketPath": socket, "mode": "0600", "ticketFile": foreign});
+    assert_eq!(connector.ask(offer)["reason"], "TicketStolen");
+}
+
+/// Two hosts: the connector knows the gateway by TCP only, and its ticket is not bound to a key yet.
+#[test]
+fn alone_with_a_ticket_it_exchanges_it_and_runs_the_program() {
+    let host = Host::start();
+    let state = host.directory.join("elsewhere");
+    let file = host.directory.join("ticket");
+    let unbound = host.backend.ticket(None, |_| ());
+    std::fs::write(
+        &file,
+        ticket_file(&host, &host.tcp_address(), &unbound).to_string(),
+    )
+    .unwrap();
+    let run = |word: &str| {
+        let mut command = quiet(Command::new(program("aquifer-connector")));
+        command
+            .arg("--ticket")
+            .arg(&file)
+            .arg("--state-dir")
+            .arg(&state)
+            .arg("--program")
+            .arg("--");
+        command
+            .arg(program("examples/fake-program"))
+            .arg(word)
+            .output()
+            .unwrap()
+    };
+    let output = run("once");
+    assert!(
+        String::from_utf8_lossy(&output.stdout).starts_with("ok "),
+        "{output:?}"
+    );
+    assert!(output.status.success());
+    eventually("no worker is left", || {
+        host.workers().is_empty().then_some(())
+    });
+    let key = Command::new(program("aquifer-connector"))
+        .arg("key")
+        .arg("--state-dir")
+        .arg(&state)
+        .output()
+        .unwrap();
+    let renewed: Value =
+        serde_json::from_slice(&std::fs::read(state.join("tickets/claim-1.json")).unwrap())
+            .unwrap();
+    let bound = aquifer_control::ticket::peek(renewed["ticket"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        bound.holder.unwrap().to_string(),
+        String::from_utf8_lossy(&key.stdout).trim()
+    );
+    host.backend.state.lock().unwrap().refuse = Some(("ClaimNotBound".into(), "gone".into()));
+    assert_eq!(
+        run("once").status.code(),
+        Some(100),
+        "the program's own exit code"
+    );
+}
+
+#[test]
+fn another_ca_is_not_believed() {
+    let (host, other) = (Host::start(), Host::start());
+    let connector = Connector::start(&host);
+    let socket = host.directory.join("s.sock");
+    let ticket = host.backend.ticket(Some(&connector.key()), |_| ());
+    let mut file = ticket_file(&host, &unix(&host), &ticket);
+    file["ca"] = other.backend.ca_pem.clone().into();
+    let offer =
+        json!({"id": 2, "op": "offer", "socketPath": socket, "mode": "0600", "ticketFile": file});
+    assert_eq!(connector.ask(offer)["ok"], true);
+    let output = start_program(&socket, "once").wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        text.starts_with("refused GatewayUnavailable") && text.contains("certificate"),
+        "{text}"
+    );
+}
