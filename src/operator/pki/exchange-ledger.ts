@@ -11,7 +11,7 @@ interface Exchange {
   readonly exp: number;
 }
 
-const COMPACT_FROM = 1024; // Lines: about 200 KiB.
+const COMPACT_FROM = 256; // Lines: about 50 KiB.
 
 /**
  * Which key an unbound ticket was exchanged for: a file of JSON lines that only grows, each line on the disk before it

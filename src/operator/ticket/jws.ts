@@ -66,7 +66,7 @@ function split(text: string): { header: string; payload: string; signature: stri
   return { header, payload, signature };
 }
 
-export const publicKeyOf = (x: string): KeyObject =>
+const publicKeyOf = (x: string): KeyObject =>
   createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' });
 
 function checkTimes(payload: TicketPayload, nowSeconds: number): Result<TicketPayload, JwsRefusal> {
