@@ -21,7 +21,14 @@ pub struct Inbox {
     /// Signals that an answer came, or that nobody reads.
     changed: Condvar,
     reader: Mutex<FrameReader>,
-    destinations: Mutex<Vec<Option<Destination>>>,
+    destinations: Mutex<Destinations>,
+}
+
+/// Destinations by id. An id is not used again for as long as counting takes: a late word about one means no other.
+#[derive(Default)]
+struct Destinations {
+    next: u32,
+    open: Vec<(u32, Destination)>,
 }
 
 #[derive(Default)]
@@ -71,7 +78,7 @@ impl Inbox {
             }),
             changed: Condvar::new(),
             reader: Mutex::new(reader),
-            destinations: Mutex::new(Vec::new()),
+            destinations: Mutex::default(),
         }
     }
 
@@ -252,19 +259,17 @@ impl Inbox {
     /// Gives a destination an id that Data frames name.
     pub fn add_destination(&self, destination: Destination) -> u32 {
         let mut all = lock(&self.destinations);
-        let free = all.iter().position(Option::is_none).unwrap_or_else(|| {
-            all.push(None);
-            all.len() - 1
-        });
-        all[free] = Some(destination);
-        free as u32
+        let id = all.next;
+        all.next = all.next.wrapping_add(1);
+        all.open.push((id, destination));
+        id
     }
 
     /// Forgets a destination: nothing is written to it any more.
     pub fn drop_destination(&self, id: u32) {
-        if let Some(place) = lock(&self.destinations).get_mut(id as usize) {
-            *place = None;
-        }
+        lock(&self.destinations)
+            .open
+            .retain(|(open, _)| *open != id);
     }
 
     /// Moves one bulk tail to where it belongs. What no destination claims is skipped.
@@ -275,11 +280,12 @@ impl Inbox {
         data: Data,
         tail_bytes: usize,
     ) -> io::Result<()> {
-        let place = lock(&self.destinations)
-            .get(data.destination as usize)
-            .copied()
-            .flatten();
-        let Some(mut destination) = place else {
+        let open = lock(&self.destinations)
+            .open
+            .iter()
+            .find(|(open, _)| *open == data.destination)
+            .copied();
+        let Some((_, mut destination)) = open else {
             return Ok(());
         };
         let total = destination.bytes();
@@ -307,8 +313,14 @@ impl Inbox {
             offset += length;
         }
         destination.received += tail_bytes;
-        if let Some(place) = lock(&self.destinations).get_mut(data.destination as usize) {
-            *place = (destination.received < total).then_some(destination);
+        if destination.received >= total {
+            self.drop_destination(data.destination);
+        } else if let Some(open) = lock(&self.destinations)
+            .open
+            .iter_mut()
+            .find(|(open, _)| *open == data.destination)
+        {
+            open.1 = destination;
         }
         Ok(())
     }
