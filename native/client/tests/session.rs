@@ -39,7 +39,7 @@ fn computes(tls: bool) {
     let kernel = driver.kernel("write");
     let address = driver.alloc(1 << 20).expect("memory");
     let sent: Vec<u8> = (0..1 << 20)
-        .map(|index: u32| (index * 31 >> 3) as u8)
+        .map(|index: u32| ((index * 31) >> 3) as u8)
         .collect();
     assert_eq!(driver.to_device(address, &sent), 0);
     assert_eq!(driver.launch(kernel, address + 400, 0xdead_beef), 0);

@@ -47,7 +47,7 @@ fn nothing_but_cuda_and_nvml_is_exported() {
 }
 
 #[test]
-fn loading_starts_no_thread_and_reads_no_environment() {
+fn loading_starts_no_thread() {
     let threads = || std::fs::read_dir("/proc/self/task").expect("proc").count();
     let before = threads();
     let driver = Driver::open();

@@ -76,12 +76,12 @@ impl Driver {
         self.get::<extern "C" fn(u64) -> c_uint>("cuMemFree_v2")(address)
     }
 
-    pub fn to_device(&self, address: u64, data: &[u8]) -> c_uint {
+    pub fn to_device(self, address: u64, data: &[u8]) -> c_uint {
         let copy: extern "C" fn(u64, *const u8, usize) -> c_uint = self.get("cuMemcpyHtoD_v2");
         copy(address, data.as_ptr(), data.len())
     }
 
-    pub fn to_host(&self, data: &mut [u8], address: u64) -> c_uint {
+    pub fn to_host(self, data: &mut [u8], address: u64) -> c_uint {
         let copy: extern "C" fn(*mut u8, u64, usize) -> c_uint = self.get("cuMemcpyDtoH_v2");
         copy(data.as_mut_ptr(), address, data.len())
     }
