@@ -42,10 +42,12 @@ function meaningOf(error: unknown, committing: boolean): Meaning {
 /** Whether SQLite failed, as opposed to our own code. */
 export const isDatabaseError = (error: unknown): boolean => primaryCode(error) !== undefined;
 
+/** By shape, not by class: where tests run in a realm of their own, SQLite's errors come from another. */
 function primaryCode(error: unknown): number | undefined {
-  if (!(error instanceof Error)) return undefined;
+  if (typeof error !== 'object' || error === null) return undefined;
   const code: unknown = Reflect.get(error, 'errcode');
   return typeof code === 'number' ? code & 0xff : undefined;
 }
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+const messageOf = (error: unknown): string =>
+  typeof error === 'object' && error !== null ? String(Reflect.get(error, 'message')) : String(error);
