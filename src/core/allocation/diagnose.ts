@@ -8,10 +8,10 @@ export function refusalOf(snapshot: Snapshot, pool: PoolEntry, request: Request)
   const all = nodes.flatMap((node) => node.gpus);
   const obstacle = mismatch(pool, all, request);
   if (obstacle !== undefined) return obstacle;
-  const matching = nodes.flatMap((node) => node.gpus.filter((gpu) => matches(gpu, request)));
-  const ready = new Set(nodes.flatMap((node) => (node.ready ? node.gpus : [])));
-  const usable = matching.filter((gpu) => gpu.healthy && ready.has(gpu));
-  return usable.length === 0 ? { reason: 'NoHealthyGPUs', gpus: matching.length } : shortage(pool, usable, request);
+  const usable = nodes.filter((node) => node.ready).flatMap((node) => node.gpus.filter((gpu) => gpu.healthy));
+  const candidates = usable.filter((gpu) => matches(gpu, request));
+  if (candidates.length > 0) return shortage(pool, candidates, request);
+  return { reason: 'NoHealthyGPUs', gpus: all.filter((gpu) => matches(gpu, request)).length };
 }
 
 /** Nothing in the pool would do, however empty it were. */
@@ -37,9 +37,14 @@ function mismatch(pool: PoolEntry, all: readonly GpuEntry[], request: Request): 
 /** GPUs would do, but not now. */
 function shortage(pool: PoolEntry, usable: readonly GpuEntry[], request: Request): Refusal {
   const { memoryBytes: neededBytes, computePercent: neededPercent } = request;
-  const free = usable.map((gpu) => freeAt(pool, gpu));
-  const mostMemory = first(free, (at) => at.freeBytes);
-  const mostCompute = first(free, (at) => at.freePercent);
+  const mostMemory = freeAt(
+    pool,
+    first(usable, (gpu) => freeBytes(pool, gpu)),
+  );
+  const mostCompute = freeAt(
+    pool,
+    first(usable, (gpu) => freePercent(pool, gpu)),
+  );
   if (mostMemory.freeBytes < neededBytes) {
     const { node, gpu, freeBytes } = mostMemory;
     return { reason: 'InsufficientMemory', neededBytes, freeBytes, node, gpu };
@@ -72,5 +77,12 @@ function freeAt(pool: PoolEntry, gpu: GpuEntry) {
 }
 
 /** The first item with the highest value; there is at least one item. */
-const first = <T>(items: readonly T[], value: (item: T) => number): T =>
-  items.reduce((best, item) => (value(item) > value(best) ? item : best));
+function first<T>(items: readonly T[], value: (item: T) => number): T {
+  let best = items[0] as T;
+  let highest = value(best);
+  for (const item of items) {
+    const candidate = value(item);
+    if (candidate > highest) [best, highest] = [item, candidate];
+  }
+  return best;
+}
