@@ -14,7 +14,7 @@ printf '{ "type": "module" }\n' > "$dist/lib/aquifer/js/package.json"
 
 # The libraries that the product loads at run time, without the ones that only build and test it.
 mkdir -p "$dist/lib/aquifer/node_modules"
-npm ls --omit=dev --all --parseable 2>/dev/null | sed -n 's#.*/node_modules/##p' | sort -u | while IFS= read -r package; do
+{ npm ls --omit=dev --all --parseable 2>/dev/null || true; } | sed -n 's#.*/node_modules/##p' | sort -u | while IFS= read -r package; do
   rm -rf "${dist:?}/lib/aquifer/node_modules/$package"
   mkdir -p "$(dirname "$dist/lib/aquifer/node_modules/$package")"
   cp -R "node_modules/$package" "$dist/lib/aquifer/node_modules/$package"
