@@ -1,0 +1,22 @@
+/** A running session as `aquifer sessions` shows it. */
+export interface SessionView {
+  /** 32 hexadecimal digits. */
+  readonly session: string;
+  readonly namespace: string;
+  readonly claim: string;
+  readonly pid?: number;
+  readonly program?: string;
+  readonly transport: 'unix' | 'tls';
+  readonly peer?: string;
+  readonly startedAt: string;
+  readonly vgpus: readonly {
+    readonly gpu: string;
+    readonly memoryBytes: number;
+    readonly memoryLimitBytes: number;
+    readonly computePercent: number;
+    /** Of the GPU's time, over the last second. */
+    readonly utilizationPercent: number;
+    /** GPU time since the session began, as text since it may be beyond a number. */
+    readonly busyNs: string;
+  }[];
+}

@@ -1,0 +1,75 @@
+import type { Kinds } from '../api/kinds.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Store } from '../runtime/store.ts';
+import { closeClaim } from './claim-closing.ts';
+import { acceptGateways, type GatewayConnections } from './gateway-connections.ts';
+import { gatewayService } from './gateway-service.ts';
+import type { Gpu } from './gpu.ts';
+import { readLedgers, removeLedgers } from './ledger-directory.ts';
+import { startNodeReporter } from './node-reporter.ts';
+import type { Agent } from './node-status.ts';
+import type { Authority, WorkerPaths } from './ports.ts';
+import { createSessionRegistry, type Session } from './session-registry.ts';
+import { startUsageSampler } from './usage-sampler.ts';
+import type { UsageSample } from './usage.ts';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+export interface BackendOptions {
+  readonly store: Store<Kinds>;
+  readonly clock: Clock;
+  readonly log: Readonly<Record<'info' | 'warn' | 'error', (message: string, fields: Fields) => void>>;
+  readonly authority: Authority;
+  readonly node: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly agent: Agent;
+  readonly inventory: () => Promise<readonly Gpu[]>;
+  /** How often the GPUs are looked at and reported. */
+  readonly heartbeatMs: number;
+  readonly workers: WorkerPaths;
+  /** Where the gateway finds us. */
+  readonly socket: string;
+}
+
+/** The GPU node's part of the control plane. */
+export interface Backend extends AsyncDisposable {
+  readonly gpus: () => readonly Gpu[];
+  readonly sessions: () => readonly Session[];
+  readonly usage: () => UsageSample;
+  /** Ends all sessions of a claim, and refuses new ones: it is about to give its share back. */
+  closeClaim(claimUid: string, deadline: Date): Promise<'closed' | 'pending'>;
+}
+
+/** Reports the node, serves its gateway and keeps the account of its sessions. */
+export async function startBackend(options: BackendOptions): Promise<Backend> {
+  const { clock, log, authority, workers, socket } = options;
+  await using stack = new AsyncDisposableStack();
+  const registry = createSessionRegistry();
+  const sampler = stack.use(startUsageSampler(workers.ledgers, clock, (err) => log.warn('usage not read', { err })));
+  const reporter = stack.use(await startNodeReporter({ ...options, intervalMs: options.heartbeatMs }));
+  const answer = gatewayService({
+    authority,
+    clock,
+    registry,
+    workers,
+    log,
+    gpus: reporter.gpus,
+    usage: sampler.latest,
+    ledgers: () => readLedgers(workers.ledgers),
+    isRevoked: (claimUid) => gateways.isRevoked(claimUid),
+  });
+  const gateways: GatewayConnections = stack.use(await acceptGateways({ socket, log, answer }));
+
+  const owned = stack.move();
+  return {
+    gpus: reporter.gpus,
+    sessions: registry.list,
+    usage: sampler.latest,
+    async closeClaim(claimUid, deadline) {
+      const outcome = await closeClaim({ clock, registry, gateways }, claimUid, deadline);
+      if (outcome === 'closed') removeLedgers(workers.ledgers, claimUid);
+      return outcome;
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}

@@ -1,0 +1,54 @@
+import { z } from 'zod';
+
+const sessionId = z.string().regex(/^[0-9a-f]{32}$/);
+const claim = z.object({ namespace: z.string().max(63), name: z.string().max(253), uid: z.string().min(1).max(64) });
+const jwk = z.object({ jwk: z.object({ x: z.string().max(64) }) });
+
+const ticket = z.object({
+  claim,
+  vgpus: z
+    .array(
+      z.object({
+        index: z.int().min(0).max(1023),
+        gpu: z.string().min(1).max(64),
+        memoryBytes: z.int().min(1),
+        computePercent: z.int().min(1).max(100),
+      }),
+    )
+    .min(1)
+    .max(64),
+  maxSessions: z.int().min(1),
+  epoch: z.int().min(0),
+  cnf: jwk.optional(),
+});
+
+/** What the gateway asks for (native/control/README.md). Fields that we have no use for are not looked at. */
+export const requests = {
+  enrol: z.object({ csrPem: z.string().max(16_384) }),
+  admit: z.object({
+    session: sessionId,
+    ticket,
+    holder: z.string().max(64),
+    peer: z.object({ kind: z.enum(['unix', 'tcp']), address: z.string().max(256).optional() }),
+    program: z.object({ pid: z.int().min(0).nullish(), name: z.string().max(4096).nullish() }).nullish(),
+  }),
+  renew: z.object({ ticket: z.string().max(32_768), holderKey: z.string().max(64) }),
+  inspect: z.object({ ticket }),
+  sessionEnded: z.object({ session: sessionId, reason: z.string().max(64).nullish() }),
+  sessions: z.object({
+    sessions: z
+      .array(
+        z.object({
+          session: sessionId,
+          claim,
+          pid: z.int().nullish(),
+          startedAt: z.union([z.string(), z.number()]).nullish(),
+        }),
+      )
+      .max(65_536),
+  }),
+} as const;
+
+export type Operation = keyof typeof requests;
+export type Admit = z.infer<typeof requests.admit>;
+export type ReportedSession = z.infer<typeof requests.sessions>['sessions'][number];

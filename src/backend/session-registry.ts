@@ -1,0 +1,71 @@
+/** One vGPU as a ticket or a worker's configuration has it. */
+export interface VgpuShare {
+  /** As the program counts devices. */
+  readonly index: number;
+  /** UUID of the GPU. */
+  readonly gpu: string;
+  readonly memoryBytes: number;
+  readonly computePercent: number;
+}
+
+export interface ClaimReference {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+}
+
+/** A session that was admitted and has not ended. */
+export interface Session {
+  /** 32 hexadecimal digits. */
+  readonly session: string;
+  readonly claim: ClaimReference;
+  readonly vgpus: readonly VgpuShare[];
+  readonly startedAt: Date;
+  readonly transport: 'unix' | 'tls';
+  readonly peer: string;
+  readonly program: { readonly pid?: number; readonly name?: string };
+}
+
+/** The sessions of the node. Rebuilt from what the gateway reports, so it needs no disk. */
+export interface SessionRegistry {
+  readonly list: () => readonly Session[];
+  ofClaim(uid: string): readonly Session[];
+  add(session: Session): void;
+  remove(id: string): Session | undefined;
+  /** Forgets all sessions but these; those that were not known are taken in as `rebuild` has them. */
+  replace(living: ReadonlySet<string>, rebuild: (id: string) => Session | undefined): void;
+  /** Calls back after every change, until disposed. */
+  onChange(callback: () => void): Disposable;
+}
+
+export function createSessionRegistry(): SessionRegistry {
+  let sessions: ReadonlyMap<string, Session> = new Map();
+  const callbacks = new Set<() => void>();
+  const set = (next: ReadonlyMap<string, Session>): void => {
+    sessions = next;
+    for (const callback of callbacks) callback();
+  };
+
+  return {
+    list: () => [...sessions.values()],
+    ofClaim: (uid) => [...sessions.values()].filter(({ claim }) => claim.uid === uid),
+    add: (session) => set(new Map(sessions).set(session.session, session)),
+    remove(id) {
+      const known = sessions.get(id);
+      if (known === undefined) return undefined;
+      set(new Map([...sessions].filter(([key]) => key !== id)));
+      return known;
+    },
+    replace(living, rebuild) {
+      const next = [...living].flatMap((id) => {
+        const session = sessions.get(id) ?? rebuild(id);
+        return session === undefined ? [] : [[id, session] as const];
+      });
+      set(new Map(next));
+    },
+    onChange(callback) {
+      callbacks.add(callback);
+      return { [Symbol.dispose]: () => void callbacks.delete(callback) };
+    },
+  };
+}

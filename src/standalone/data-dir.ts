@@ -1,0 +1,51 @@
+import { chmodSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** Every path below the data directory that this process knows. */
+export interface DataDir {
+  readonly root: string;
+  readonly run: string;
+  readonly log: string;
+  readonly pki: string;
+  readonly ledgers: string;
+  readonly turns: string;
+  readonly sockets: string;
+  /** State of the local connector: its key and its offers. */
+  readonly connector: string;
+  /** State of the software GPUs, which their processes share. */
+  readonly softwareGpus: string;
+  readonly apiSocket: string;
+  readonly backendSocket: string;
+  readonly spawnerSocket: string;
+  readonly connectorSocket: string;
+  readonly gatewaySocket: string;
+}
+
+export function dataDirAt(root: string): DataDir {
+  const run = join(root, 'run');
+  return {
+    root,
+    run,
+    log: join(root, 'log'),
+    pki: join(root, 'pki'),
+    ledgers: join(run, 'ledger'),
+    turns: join(run, 'turns'),
+    sockets: join(run, 'sockets'),
+    connector: join(root, 'connector'),
+    softwareGpus: join(root, 'softgpu'),
+    apiSocket: join(run, 'api.sock'),
+    backendSocket: join(run, 'backend.sock'),
+    spawnerSocket: join(run, 'spawner.sock'),
+    connectorSocket: join(run, 'connector.sock'),
+    gatewaySocket: join(run, 'gateway.sock'),
+  };
+}
+
+/** Makes the directories that are missing, and closes to others what belongs to this user alone. */
+export function makeDataDir(dirs: DataDir): void {
+  const { root, run, log, pki, ledgers, turns, sockets, connector, softwareGpus } = dirs;
+  for (const directory of [root, run, log, pki, ledgers, turns, sockets, connector, softwareGpus]) {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+  }
+  for (const directory of [run, pki, connector]) chmodSync(directory, 0o700);
+}
