@@ -3,7 +3,7 @@ import type { Kind, Kinds } from '../api/kinds.ts';
 import { success } from '../api/status.ts';
 import { StoreError, type Key, type ListOptions, type MergePatch, type Store } from '../runtime/store.ts';
 import { API_VERSION } from '../api/meta.ts';
-import { badRequest } from './api-failure.ts';
+import { ApiFailure, badRequest, statusOf } from './api-failure.ts';
 import { draftOf } from './api-manifest.ts';
 import { readJson } from './api-request.ts';
 import { labelsOf, type ApiRoute } from './api-route.ts';
@@ -47,8 +47,15 @@ export async function listObjects(
 }
 
 export async function createObject(store: Store<Kinds>, route: CollectionRoute, body: unknown): Promise<Answer> {
-  const draft = draftOf(route.kind, body, route.namespace);
-  return { code: 201, body: await store.create(route.kind, draft) };
+  const { kind, namespace } = route;
+  const draft = draftOf(kind, body, namespace);
+  try {
+    return { code: 201, body: await store.create(kind, draft) };
+  } catch (error) {
+    // The path does not name the object, so the failure must be put into words here.
+    const status = statusOf(error, { kind, name: draft.metadata.name });
+    throw status === undefined ? error : new ApiFailure(status);
+  }
 }
 
 /** Get, patch and delete of one object. */

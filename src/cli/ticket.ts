@@ -1,0 +1,46 @@
+import { parseDuration } from '../lib/duration.ts';
+import { namespaceFlag } from './flag.ts';
+import { UsageError, type Console, type Input, type Verb } from './verb.ts';
+
+export const ticketVerb: Verb = {
+  name: 'ticket',
+  usage: 'NAME [flags]',
+  summary: "Print a ticket with which another host may use a claim's vGPUs",
+  details:
+    'Whoever presents the ticket first binds it to his key; with --for it is bound from the start, and worthless to anybody\n' +
+    'else. `aquifer-connector key` prints the key of the other host.',
+  examples: [
+    'aquifer ticket trainer > ticket.json',
+    'aquifer ticket trainer --for "$(ssh host aquifer-connector key)"',
+  ],
+  flags: [
+    namespaceFlag,
+    { name: 'for', value: 'KEY', help: 'Bind the ticket to this key' },
+    { name: 'expires', value: 'TIME', help: 'How long the ticket is good, such as 10m; a connector renews it in time' },
+  ],
+  run: runTicket,
+};
+
+async function runTicket(input: Input, console: Console): Promise<number> {
+  const [name, ...more] = input.args;
+  if (name === undefined || more.length > 0) throw new UsageError('exactly one claim is needed: aquifer ticket NAME');
+  const key = input.text('for');
+  const body = {
+    namespace: input.text('namespace') ?? 'default',
+    name: name.replace(/^(vgpuclaims?|vgpu)\//, ''),
+    ...(key === undefined ? {} : { for: key }),
+    ...expiry(input.text('expires')),
+  };
+  const reply = await console.api.call({ method: 'POST', path: '/tickets', body });
+  console.out(`${JSON.stringify(reply.body, undefined, 2)}\n`);
+  return 0;
+}
+
+function expiry(said: string | undefined): { readonly expiresSeconds?: number } {
+  if (said === undefined) return {};
+  const ms = parseDuration(said);
+  if (ms === undefined || ms < 1000) {
+    throw new UsageError(`invalid argument ${JSON.stringify(said)} for --expires: a time of at least 1s, such as 10m`);
+  }
+  return { expiresSeconds: Math.floor(ms / 1000) };
+}
