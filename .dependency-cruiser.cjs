@@ -17,7 +17,7 @@ module.exports = {
     ),
     layer(
       'adapters-below-applications',
-      { path: '^src/(kube|embedded|runtime|config|log|metrics)/' },
+      { path: '^src/(kube|embedded|runtime|config|log|metrics|ipc)/' },
       { path: '^src/(operator|device-plugin|backend|standalone|cli)/' },
       'Adapters do not know the applications.',
     ),

@@ -1,5 +1,6 @@
 import type { Kinds } from '../api/kinds.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { Log } from '../lib/log.ts';
 import type { Store } from '../runtime/store.ts';
 import { closeClaim } from './claim-closing.ts';
 import { acceptGateways, type GatewayConnections } from './gateway-connections.ts';
@@ -13,12 +14,10 @@ import { createSessionRegistry, type Session } from './session-registry.ts';
 import { startUsageSampler } from './usage-sampler.ts';
 import type { UsageSample } from './usage.ts';
 
-type Fields = Readonly<Record<string, unknown>>;
-
 export interface BackendOptions {
   readonly store: Store<Kinds>;
   readonly clock: Clock;
-  readonly log: Readonly<Record<'info' | 'warn' | 'error', (message: string, fields: Fields) => void>>;
+  readonly log: Log;
   readonly authority: Authority;
   readonly node: string;
   readonly labels: Readonly<Record<string, string>>;

@@ -1,11 +1,10 @@
 import type { JsonObject } from '../ipc/json-lines.ts';
+import type { Log } from '../lib/log.ts';
 import { serveLines, type LinePeer } from '../ipc/line-server.ts';
-
-type Fields = Readonly<Record<string, unknown>>;
 
 export interface GatewayConnectionsOptions {
   readonly socket: string;
-  readonly log: Readonly<Record<'info' | 'warn' | 'error', (message: string, fields: Fields) => void>>;
+  readonly log: Log;
   /** Answers a request. `reported` is called when the gateway has told which sessions live. */
   readonly answer: (op: string, fields: JsonObject, reported: () => void) => Promise<JsonObject>;
 }

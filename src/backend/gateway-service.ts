@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { Clock } from '../lib/clock.ts';
+import type { Log } from '../lib/log.ts';
 import { Refused, type JsonObject } from '../ipc/json-lines.ts';
 import { admit, explainRefusal } from './admission.ts';
 import { requests, type Admit, type Operation, type ReportedSession } from './gateway-messages.ts';
@@ -19,7 +20,7 @@ export interface GatewayServiceDeps {
   readonly workers: WorkerPaths;
   /** Claims whose sessions are being closed for good. */
   readonly isRevoked: (claimUid: string) => boolean;
-  readonly log: { info(message: string, fields: Readonly<Record<string, unknown>>): void };
+  readonly log: Log;
 }
 
 type Answer<Request> = (request: Request, reported: () => void) => Promise<JsonObject>;
@@ -36,7 +37,8 @@ export function gatewayService(
     inspect: async ({ ticket }) => ({ vgpus: ticket.vgpus.map((vgpu) => inspected(deps, ticket.claim.uid, vgpu)) }),
     sessionEnded: async ({ session, reason }) => {
       const ended = registry.remove(session);
-      if (ended !== undefined) log.info('session ended', { session, object: nameOf(ended), reason });
+      if (ended !== undefined)
+        log.info('session ended', { session, object: nameOf(ended), reason: reason ?? 'Unknown' });
       return {};
     },
     sessions: async ({ sessions }, reported) => {

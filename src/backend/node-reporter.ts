@@ -1,5 +1,6 @@
 import type { Kinds } from '../api/kinds.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { Log } from '../lib/log.ts';
 import { isStoreError, type Store } from '../runtime/store.ts';
 import { mergeInventory, type Gpu } from './gpu.ts';
 import { agentStatus, publishedGpus, type Agent } from './node-status.ts';
@@ -12,7 +13,7 @@ export interface NodeReporterDeps {
   readonly agent: Agent;
   readonly inventory: () => Promise<readonly Gpu[]>;
   readonly intervalMs: number;
-  readonly log: { warn(message: string, fields: Readonly<Record<string, unknown>>): void };
+  readonly log: Log;
 }
 
 export interface NodeReporter extends AsyncDisposable {

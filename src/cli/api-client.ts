@@ -2,7 +2,7 @@ import { request, type IncomingMessage } from 'node:http';
 import { isStatus, type Status } from '../api/status.ts';
 import { lineSplitter } from '../lib/line-splitter.ts';
 import { socketPath } from '../ipc/socket-path.ts';
-import { CommandError } from './verb.ts';
+import { CommandError } from './failure.ts';
 
 /** The server's refusal. */
 export class ServerError extends Error {

@@ -3,7 +3,8 @@ import { parseManifests, readSources, type Manifest } from './manifest.ts';
 import { documentText, objectName, outputForm, type OutputForm } from './output.ts';
 import { objectPath, type AnyObject } from './resource.ts';
 import { problemText } from './problem-text.ts';
-import { UsageError, type Console, type Input, type Verb } from './verb.ts';
+import { UsageError } from './failure.ts';
+import type { Console, Input, Verb } from './verb.ts';
 
 const FORMS: readonly OutputForm[] = ['name', 'json', 'yaml'];
 

@@ -1,6 +1,7 @@
 import { nearest } from '../lib/edit-distance.ts';
 import { dataDirFlag, helpFlag } from './flag.ts';
-import { UsageError, type Flag, type Input, type Verb } from './verb.ts';
+import { UsageError } from './failure.ts';
+import type { Flag, Input, Verb } from './verb.ts';
 
 /** The flags that a verb understands, those included that every verb has. */
 export const flagsOf = (verb: Verb): readonly Flag[] => [...verb.flags, dataDirFlag, helpFlag];

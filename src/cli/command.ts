@@ -2,7 +2,8 @@ import { nearest } from '../lib/edit-distance.ts';
 import { parseCommandLine } from './command-line.ts';
 import { programHelp, verbHelp } from './help.ts';
 import { exitCodeOf, problemText } from './problem-text.ts';
-import { UsageError, type Console, type Verb } from './verb.ts';
+import { UsageError } from './failure.ts';
+import type { Console, Verb } from './verb.ts';
 import { verbLines, verbs } from './verbs.ts';
 
 /** Makes the console of a command once it is known which data directory its flags name. */

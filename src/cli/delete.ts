@@ -5,7 +5,8 @@ import { listObjects } from './listing.ts';
 import { parseManifests, readSources } from './manifest.ts';
 import { problemText } from './problem-text.ts';
 import { objectPath, qualifiedKind, wantedOf, type AnyObject } from './resource.ts';
-import { UsageError, type Console, type Input, type Verb } from './verb.ts';
+import { UsageError } from './failure.ts';
+import type { Console, Input, Verb } from './verb.ts';
 import { timeoutOf, waitFor, type Target } from './wait.ts';
 
 export const deleteVerb: Verb = {

@@ -1,10 +1,11 @@
 import { formatAge } from '../lib/duration.ts';
 import { allNamespacesFlag, namespaceFlag, selectorFlag } from './flag.ts';
-import { find, scopeOf } from './get.ts';
+import { find, scopeOf } from './listing.ts';
 import { problemText } from './problem-text.ts';
 import { wantedOf, type AnyObject } from './resource.ts';
 import { aligned } from './table.ts';
-import { CommandError, type Console, type Input, type Verb } from './verb.ts';
+import { CommandError } from './failure.ts';
+import type { Console, Input, Verb } from './verb.ts';
 
 export const describeVerb: Verb = {
   name: 'describe',

@@ -3,10 +3,11 @@ import { isNotFound } from './api-client.ts';
 import { allNamespacesFlag, namespaceFlag, outputFlag, selectorFlag } from './flag.ts';
 import { documentText, objectName, outputForm, type OutputForm } from './output.ts';
 import { problemText } from './problem-text.ts';
-import { listObjects, type Scope } from './listing.ts';
-import { objectPath, qualifiedKind, wantedOf, type AnyObject, type Wanted } from './resource.ts';
+import { find, scopeOf, type Found, type Scope } from './listing.ts';
+import { qualifiedKind, wantedOf, type Wanted } from './resource.ts';
 import { aligned, tableOf } from './table.ts';
-import { UsageError, type Console, type Input, type Verb } from './verb.ts';
+import { UsageError } from './failure.ts';
+import type { Console, Input, Verb } from './verb.ts';
 import { watchObjects } from './watch.ts';
 
 const FORMS: readonly OutputForm[] = ['wide', 'json', 'yaml', 'name'];
@@ -33,18 +34,6 @@ export const getVerb: Verb = {
   ],
   run: runGet,
 };
-
-/** What was found of one kind. `names` is empty where all objects of the kind were asked for. */
-export interface Found {
-  readonly kind: Kind;
-  readonly names: readonly string[];
-  readonly objects: readonly AnyObject[];
-}
-
-export const scopeOf = (input: Input): Scope => ({
-  namespace: input.isSet('all-namespaces') ? undefined : (input.text('namespace') ?? 'default'),
-  selector: input.text('selector') ?? '',
-});
 
 async function runGet(input: Input, console: Console): Promise<number> {
   const form = outputForm(input, FORMS);
@@ -84,23 +73,6 @@ function byKind(wanted: readonly Wanted[]): ReadonlyMap<Kind, readonly string[]>
     grouped.set(kind, [...(grouped.get(kind) ?? []), ...(name === undefined ? [] : [name])]);
   }
   return grouped;
-}
-
-/** Objects by name, or all of the kind. A name that is not there is a problem among others, not the end. */
-export async function find(
-  console: Console,
-  kind: Kind,
-  names: readonly string[],
-  { namespace, selector }: Scope,
-): Promise<Found & { readonly problems: readonly unknown[] }> {
-  const list = names.length === 0 ? await listObjects(console, kind, { namespace, selector }) : undefined;
-  if (list !== undefined) return { kind, names, objects: list.items, problems: [] };
-  const replies = await Promise.allSettled(
-    names.map((name) => console.api.call({ method: 'GET', path: objectPath(kind, name, namespace ?? '') })),
-  );
-  const objects = replies.flatMap((reply) => (reply.status === 'fulfilled' ? [reply.value.body as AnyObject] : []));
-  const problems = replies.flatMap((reply) => (reply.status === 'rejected' ? [reply.reason as unknown] : []));
-  return { kind, names, objects, problems };
 }
 
 interface Showing {

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { CommandError } from './verb.ts';
+import { CommandError } from './failure.ts';
 
 /** This file is PREFIX/lib/aquifer/js/cli/installed.js; from a source tree, the prefix is build/dist. */
 function prefix(): string {

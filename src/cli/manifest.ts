@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { LineCounter, parseAllDocuments } from 'yaml';
 import { kindOf } from '../api/admission.ts';
 import { kinds, type Kind } from '../api/kinds.ts';
-import { CommandError } from './verb.ts';
+import { CommandError } from './failure.ts';
 
 /** One object of a manifest, and where it stands. */
 export interface Manifest {

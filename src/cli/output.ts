@@ -2,7 +2,8 @@ import { stringify } from 'yaml';
 import type { Kind } from '../api/kinds.ts';
 import { nearest } from '../lib/edit-distance.ts';
 import { qualifiedKind, type AnyObject } from './resource.ts';
-import { UsageError, type Input } from './verb.ts';
+import { UsageError } from './failure.ts';
+import type { Input } from './verb.ts';
 
 export type OutputForm = 'table' | 'wide' | 'json' | 'yaml' | 'name';
 

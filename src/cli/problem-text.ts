@@ -1,5 +1,5 @@
 import { ServerError } from './api-client.ts';
-import { UsageError } from './verb.ts';
+import { UsageError } from './failure.ts';
 
 /** What went wrong, in the words of kubectl. */
 export function problemText(error: unknown): string {

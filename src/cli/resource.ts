@@ -1,7 +1,7 @@
 import { nearest } from '../lib/edit-distance.ts';
 import { kindFor, kindNames, kinds, type Kind } from '../api/kinds.ts';
 import { API_GROUP, API_VERSION } from '../api/meta.ts';
-import { CommandError, UsageError } from './verb.ts';
+import { CommandError, UsageError } from './failure.ts';
 
 /** An object as it comes from the server, of whichever kind. */
 export interface AnyObject {

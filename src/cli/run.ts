@@ -4,7 +4,8 @@ import { columnValue } from '../api/column-value.ts';
 import { clientLibraries, connectorProgram } from './installed.ts';
 import { namespaceFlag, timeoutFlag } from './flag.ts';
 import type { AnyObject } from './resource.ts';
-import { CommandError, UsageError, type Console, type Input, type Verb } from './verb.ts';
+import { CommandError, UsageError } from './failure.ts';
+import type { Console, Input, Verb } from './verb.ts';
 import { timeoutOf, waitFor } from './wait.ts';
 
 export const runVerb: Verb = {

@@ -4,7 +4,8 @@ import { formatAge } from '../lib/duration.ts';
 import { allNamespacesFlag, namespaceFlag, outputFlag } from './flag.ts';
 import { documentText, outputForm, type OutputForm } from './output.ts';
 import { aligned } from './table.ts';
-import { UsageError, type Console, type Input, type Verb } from './verb.ts';
+import { UsageError } from './failure.ts';
+import type { Console, Input, Verb } from './verb.ts';
 
 const FORMS: readonly OutputForm[] = ['wide', 'json', 'yaml', 'name'];
 

@@ -1,6 +1,7 @@
 import { parseDuration } from '../lib/duration.ts';
 import { namespaceFlag } from './flag.ts';
-import { UsageError, type Console, type Input, type Verb } from './verb.ts';
+import { UsageError } from './failure.ts';
+import type { Console, Input, Verb } from './verb.ts';
 
 export const ticketVerb: Verb = {
   name: 'ticket',

@@ -54,13 +54,3 @@ export interface Verb {
   /** Resolves to the exit code. @throws UsageError, or any other error, whose message is shown. */
   readonly run: (input: Input, console: Console) => Promise<number>;
 }
-
-/** The command line cannot be understood: exit code 2. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError';
-}
-
-/** Something failed and there is no more to say than this: exit code 1. */
-export class CommandError extends Error {
-  override readonly name = 'CommandError';
-}

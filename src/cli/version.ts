@@ -1,7 +1,8 @@
 import { VERSION } from '../lib/version.ts';
 import { documentText, outputForm, type OutputForm } from './output.ts';
 import { outputFlag } from './flag.ts';
-import { CommandError, type Console, type Input, type Verb } from './verb.ts';
+import { CommandError } from './failure.ts';
+import type { Console, Input, Verb } from './verb.ts';
 
 const FORMS: readonly OutputForm[] = ['json', 'yaml'];
 

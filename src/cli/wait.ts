@@ -3,7 +3,8 @@ import { parseDuration } from '../lib/duration.ts';
 import { isNotFound } from './api-client.ts';
 import { listObjects } from './listing.ts';
 import { collectionPath, objectPath, type AnyObject } from './resource.ts';
-import { CommandError, UsageError, type Console, type Input } from './verb.ts';
+import { CommandError, UsageError } from './failure.ts';
+import type { Console, Input } from './verb.ts';
 import { changes } from './watch.ts';
 
 /** An object to wait for. */

@@ -1,8 +1,7 @@
 import { kinds } from '../api/kinds.ts';
 import { isStatus } from '../api/status.ts';
 import { ServerError } from './api-client.ts';
-import type { Found } from './get.ts';
-import { listObjects, type Scope } from './listing.ts';
+import { listObjects, type Found, type Scope } from './listing.ts';
 import { documentText, objectName, type OutputForm } from './output.ts';
 import { collectionPath, type AnyObject } from './resource.ts';
 import { aligned, tableOf, widthsOf } from './table.ts';

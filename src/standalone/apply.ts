@@ -49,7 +49,10 @@ function withLastApplied(manifest: Draft): Draft {
  */
 function patchBetween(before: Kinds[Kind], draft: Draft): MergePatch {
   const earlier = parsed(before.metadata.annotations?.[LAST_APPLIED]);
-  return mergePatch(appliedPart(earlier as unknown as Draft), appliedPart(draft)) as MergePatch;
+  const { metadata, ...patch } = mergePatch(appliedPart(earlier as unknown as Draft), appliedPart(draft));
+  // An object without labels must not get an empty map of them: that would be a change.
+  const changed = Object.entries(metadata as Json).filter(([, members]) => Object.keys(members as Json).length > 0);
+  return { ...patch, metadata: Object.fromEntries(changed) } as MergePatch;
 }
 
 function appliedPart({ metadata, spec }: Partial<Draft>): Json {

@@ -1,15 +1,14 @@
-import { backoffMs } from '../lib/backoff.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { Log } from '../lib/log.ts';
 import { boundLog } from './bounded-log.ts';
 import { isAsWanted, livingProcess, startProcess, stopProcess, type NativeProgram } from './native-process.ts';
+import { backoffMs } from '../runtime/backoff.ts';
 import { isAlive } from './process-identity.ts';
 import type { RunRecord } from './run-record.ts';
 
-type Fields = Readonly<Record<string, unknown>>;
-
 export interface SupervisorDeps {
   readonly clock: Clock;
-  readonly log: Readonly<Record<'info' | 'warn' | 'error', (message: string, fields: Fields) => void>>;
+  readonly log: Log;
 }
 
 /** Keeps one native process running. Disposing it only stops the keeping. */
@@ -50,7 +49,7 @@ export async function supervise(program: NativeProgram, { clock, log }: Supervis
     if (isAlive(record)) return schedule(POLL_MS);
     if (clock.now().getTime() - startedAt > STEADY_MS) failures = 0;
     await restart();
-    return schedule(backoffMs(failures++, FIRST_RETRY_MS, LAST_RETRY_MS));
+    return schedule(backoffMs(++failures, { baseMs: FIRST_RETRY_MS, capMs: LAST_RETRY_MS }));
   };
 
   const schedule = (ms: number): void => {
