@@ -22,6 +22,11 @@ const ticket = z.object({
   cnf: jwk.optional(),
 });
 
+const program = z
+  .object({ pid: z.int().min(0).nullish(), name: z.string().max(4096).nullish() })
+  .nullish()
+  .catch(undefined); // Told by a connector for people to read: it is not worth a refusal.
+
 /** What the gateway asks for (native/control/README.md). Fields that we have no use for are not looked at. */
 export const requests = {
   enrol: z.object({ csrPem: z.string().max(16_384) }),
@@ -29,8 +34,8 @@ export const requests = {
     session: sessionId,
     ticket,
     holder: z.string().max(64),
-    peer: z.object({ kind: z.enum(['unix', 'tcp']), address: z.string().max(256).optional() }),
-    program: z.object({ pid: z.int().min(0).nullish(), name: z.string().max(4096).nullish() }).nullish(),
+    peer: z.object({ kind: z.enum(['unix', 'tcp']), address: z.string().max(256).nullish() }),
+    program,
   }),
   renew: z.object({ ticket: z.string().max(32_768), holderKey: z.string().max(64) }),
   inspect: z.object({ ticket }),
@@ -41,8 +46,10 @@ export const requests = {
         z.object({
           session: sessionId,
           claim,
-          pid: z.int().nullish(),
-          startedAt: z.union([z.string(), z.number()]).nullish(),
+          /** Seconds since 1970. */
+          startedAt: z.int().min(0),
+          program,
+          transport: z.enum(['unix', 'tls']),
         }),
       )
       .max(65_536),

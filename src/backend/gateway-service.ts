@@ -78,15 +78,17 @@ async function admitSession(deps: GatewayServiceDeps, request: Admit): Promise<J
     startedAt: clock.now(),
     transport: peer.kind === 'unix' ? 'unix' : 'tls',
     peer: peer.address ?? '',
-    program: {
-      ...(program?.pid == null ? {} : { pid: program.pid }),
-      ...(program?.name == null ? {} : { name: program.name }),
-    },
+    program: programOf(program),
   });
   log.info('session admitted', { session, object: nameOf(ticket) });
   const { ledgers: ledgerDir, turns: turnsDir, driver, environment } = workers;
   return { worker: { vgpus: decision.value, ledgerDir, turnsDir, driver, environment } };
 }
+
+const programOf = (program: Admit['program']): Session['program'] => ({
+  ...(program?.pid == null ? {} : { pid: program.pid }),
+  ...(program?.name == null ? {} : { name: program.name }),
+});
 
 const nameOf = ({ claim }: { readonly claim: Session['claim'] }): string => `${claim.namespace}/${claim.name}`;
 
@@ -114,12 +116,12 @@ function takeOver(deps: GatewayServiceDeps, reported: readonly ReportedSession[]
   const ledgers = deps.ledgers();
   deps.registry.replace(new Set(byId.keys()), (id) => {
     const session = byId.get(id);
-    return session === undefined ? undefined : rebuilt(session, ledgers, deps.clock.now());
+    return session === undefined ? undefined : rebuilt(session, ledgers);
   });
 }
 
 /** What the claim may use stands in its accounts, one for each GPU. */
-function rebuilt(session: ReportedSession, ledgers: readonly LedgerOf[], now: Date): Session {
+function rebuilt(session: ReportedSession, ledgers: readonly LedgerOf[]): Session {
   const { claim } = session;
   const own = ledgers.filter(({ claimUid }) => claimUid === claim.uid);
   return {
@@ -131,9 +133,9 @@ function rebuilt(session: ReportedSession, ledgers: readonly LedgerOf[], now: Da
       memoryBytes: ledger.limitBytes,
       computePercent: ledger.computePercent,
     })),
-    startedAt: session.startedAt == null ? now : new Date(session.startedAt),
-    transport: 'unix',
+    startedAt: new Date(session.startedAt * 1000),
+    transport: session.transport,
     peer: '',
-    program: {},
+    program: programOf(session.program),
   };
 }

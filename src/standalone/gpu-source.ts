@@ -1,0 +1,33 @@
+import { join } from 'node:path';
+import { readInventory, type InventoryOptions } from '../backend/inventory.ts';
+import type { DataDir } from './data-dir.ts';
+import type { InstallPrefix } from './install-prefix.ts';
+
+/** Which driver the GPUs of this host are reached through. */
+export type GpuSource = Pick<InventoryOptions, 'driver' | 'nvml' | 'environment'>;
+
+/** What stands in the way when there is no GPU. */
+export class NoGpus extends Error {
+  override readonly name = 'NoGpus';
+}
+
+const NVIDIA: GpuSource = { driver: 'libcuda.so.1', nvml: 'libnvidia-ml.so.1', environment: {} };
+
+/** Software GPUs: `setting` is COUNTxMEMORY, such as 2x8Gi. Their processes share what they do through a directory. */
+export function softwareGpus(setting: string, prefix: InstallPrefix, dirs: DataDir): GpuSource {
+  return {
+    driver: join(prefix.softwareGpuLibraries, 'libcuda.so.1'),
+    nvml: join(prefix.softwareGpuLibraries, 'libnvidia-ml.so.1'),
+    environment: { SOFTGPU_DEVICES: setting, SOFTGPU_STATE_DIR: dirs.softwareGpus },
+  };
+}
+
+/** The GPUs that NVML shows. @throws NoGpus that says what to do when it shows none. */
+export async function nvidiaGpus(worker: string): Promise<GpuSource> {
+  const found = await readInventory({ worker, ...NVIDIA }).catch((error: unknown) => error);
+  if (Array.isArray(found) && found.length > 0) return NVIDIA;
+  const why = found instanceof Error ? found.message : 'the driver shows none';
+  throw new NoGpus(
+    `there is no GPU on this host (${why}). Install the driver of NVIDIA, or take software GPUs: aquifer serve --software-gpus 2x8Gi`,
+  );
+}
