@@ -5,8 +5,8 @@ const schema = z.looseObject({
   pid: z.int().min(1),
   startTime: z.int().min(0),
   version: z.string(),
-  /** Of the gateway: the address on which it listens for other hosts. */
-  listen: z.string().nullish(),
+  /** Of the gateway: the addresses on which it listens for other hosts. */
+  listen: z.array(z.string()).optional(),
 });
 
 /** What a native process wrote about itself to run/NAME.json. */

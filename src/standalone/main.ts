@@ -1,0 +1,72 @@
+import { readFileSync } from 'node:fs';
+import { formatBytes } from '../api/quantity.ts';
+import { helpText, wantsHelp } from '../config/help.ts';
+import { loadConfig } from '../config/load.ts';
+import { serveSchema, type ServeConfig } from '../config/serve.ts';
+import { createLog } from '../log/log.ts';
+import { systemClock } from '../runtime/system-clock.ts';
+import { StoreError } from '../runtime/store.ts';
+import { dataDirAt } from './data-dir.ts';
+import { NoGpus, nvidiaGpus, softwareGpus, type GpuSource } from './gpu-source.ts';
+import { installPrefix, type InstallPrefix } from './install-prefix.ts';
+import { serve } from './serve.ts';
+
+const HELP = {
+  usage: 'aquifer serve [flags]',
+  summary:
+    'Pools the GPUs of this host and serves claims, until it is stopped by SIGINT or SIGTERM, which ends all programs on ' +
+    'vGPUs. Killed, it ends none of them: the next serve on the same data directory takes them over.',
+  examples: ['aquifer serve', 'aquifer serve --software-gpus 2x8Gi', 'aquifer serve --listen 0.0.0.0:9960'],
+};
+
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+const complain = (line: string): void => void process.stderr.write(`error: ${line}\n`);
+
+/** Whom we print for may leave, and a full disk may be where we print to: neither is a reason to stop serving. */
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+
+process.exitCode = await main(process.argv.slice(2));
+
+async function main(argv: readonly string[]): Promise<number> {
+  if (wantsHelp(argv)) {
+    process.stdout.write(helpText(serveSchema, HELP));
+    return 0;
+  }
+  const config = loadConfig(serveSchema, { argv, env: process.env, readFile: (path) => readFileSync(path, 'utf8') });
+  if (!config.ok) {
+    for (const { source, message } of config.error) complain(`${source}: ${message}`);
+    return 2;
+  }
+  try {
+    await run(config.value);
+    return 0;
+  } catch (error) {
+    return explain(error);
+  }
+}
+
+async function run(config: ServeConfig): Promise<void> {
+  const stopped = new AbortController();
+  process.on('SIGINT', () => stopped.abort());
+  process.on('SIGTERM', () => stopped.abort());
+  const prefix = installPrefix(process.env['AQUIFER_PREFIX']);
+  const gpus = await gpusOf(config, prefix);
+  const log = createLog({ level: config.logLevel, stream: process.stderr });
+  await serve({ config, prefix, gpus, clock: systemClock, log, signal: stopped.signal, say });
+}
+
+function gpusOf({ softwareGpus: wanted, dataDir }: ServeConfig, prefix: InstallPrefix): Promise<GpuSource> {
+  if (wanted === undefined) return nvidiaGpus(prefix.worker);
+  const setting = `${wanted.count}x${formatBytes(wanted.memoryBytes)}`;
+  return Promise.resolve(softwareGpus(setting, prefix, dataDirAt(dataDir)));
+}
+
+function explain(error: unknown): number {
+  if (error instanceof NoGpus) {
+    complain(error.message);
+    return 2;
+  }
+  const expected = error instanceof StoreError || (error instanceof Error && error.name === 'Error');
+  complain(expected ? error.message : `serve failed: ${error instanceof Error ? (error.stack ?? '') : String(error)}`);
+  return 1;
+}

@@ -1,0 +1,43 @@
+import { join } from 'node:path';
+import type { ListenAddress } from '../config/values.ts';
+import { VERSION } from '../lib/version.ts';
+import type { DataDir } from './data-dir.ts';
+import type { InstallPrefix } from './install-prefix.ts';
+import type { NativeProgram } from './native-process.ts';
+
+export interface ProgramsOptions {
+  readonly prefix: InstallPrefix;
+  readonly dirs: DataDir;
+  readonly node: string;
+  readonly listen: ListenAddress;
+}
+
+/** The native processes of one host, in the order in which they start. */
+export function nativePrograms({ prefix, dirs, node, listen }: ProgramsOptions): {
+  readonly spawner: NativeProgram;
+  readonly gateway: NativeProgram;
+  readonly connector: NativeProgram;
+} {
+  const program = (name: NativeProgram['name'], binary: string, args: readonly string[]): NativeProgram => ({
+    name,
+    binary,
+    args: [...args, '--run-dir', dirs.run, '--log', 'json'],
+    record: join(dirs.run, `${name}.json`),
+    log: join(dirs.log, `${name}.log`),
+    version: VERSION,
+  });
+  return {
+    spawner: program('spawner', prefix.spawner, ['--worker', prefix.worker]),
+    gateway: program('gateway', prefix.gateway, ['--node', node, '--listen', addressText(listen)]),
+    connector: program('connector', prefix.connector, [
+      '--control',
+      dirs.connectorSocket,
+      '--state-dir',
+      dirs.connector,
+    ]),
+  };
+}
+
+/** `host:port`, an IPv6 address in brackets. */
+export const addressText = ({ host, port }: ListenAddress): string =>
+  `${host.includes(':') ? `[${host}]` : host}:${port}`;

@@ -1,0 +1,147 @@
+import { join } from 'node:path';
+import type { Kinds } from '../api/kinds.ts';
+import { startBackend, type Backend } from '../backend/backend.ts';
+import { readInventory } from '../backend/inventory.ts';
+import type { ServeConfig } from '../config/serve.ts';
+import { openEmbeddedStore } from '../embedded/store.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Log } from '../lib/log.ts';
+import { VERSION } from '../lib/version.ts';
+import { startOperator, type Operator } from '../operator/operator.ts';
+import type { Store } from '../runtime/store.ts';
+import { serveApi } from './api-server.ts';
+import { dataDirAt, makeDataDir, type DataDir } from './data-dir.ts';
+import { endpointOf } from './endpoint.ts';
+import type { GpuSource } from './gpu-source.ts';
+import type { InstallPrefix } from './install-prefix.ts';
+import { localOffers } from './local-offers.ts';
+import type { NativeProgram } from './native-process.ts';
+import { openPoolAuthority, type PoolAuthority } from './pool-authority.ts';
+import { addressText, nativePrograms } from './programs.ts';
+import { readyLine, readyNode } from './readiness.ts';
+import { reconnectingClient } from './reconnecting-client.ts';
+import { sessionViews } from './session-view.ts';
+import { shutDown, shutDownIfIdle } from './shutdown.ts';
+import { supervise } from './supervisor.ts';
+
+export interface ServeOptions {
+  readonly config: ServeConfig;
+  readonly prefix: InstallPrefix;
+  readonly gpus: GpuSource;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Aborted when the user stops serve. */
+  readonly signal: AbortSignal;
+  /** Tells the user something. */
+  readonly say: (line: string) => void;
+}
+
+/**
+ * Serves the GPUs of this host until the signal: operator, backend and store in this process, workers and what carries
+ * their traffic in processes of their own, which live on when this one is killed and are adopted by the next.
+ */
+export async function serve(options: ServeOptions): Promise<void> {
+  const { config, prefix, clock, log, signal, say } = options;
+  const dirs = dataDirAt(config.dataDir);
+  makeDataDir(dirs);
+  await using running = new AsyncDisposableStack();
+  // First of all: whoever has the database has the data directory, and everything that runs in it.
+  const store = running.use(openEmbeddedStore({ directory: join(dirs.root, 'store'), clock }));
+  const programs = nativePrograms({ prefix, dirs, node: config.nodeName, listen: config.listen });
+  running.defer(() => (signal.aborted ? shutDown(programs, dirs) : shutDownIfIdle(programs, dirs)));
+
+  const endpoint = await startPrograms(options, programs, running);
+  const { authority, backend } = await startControl(options, { store, dirs, endpoint }, running);
+  const connector = running.use(reconnectingClient({ path: dirs.connectorSocket, name: 'serve', version: VERSION }));
+  const local = `unix:${dirs.gatewaySocket}`;
+  const offers = running.use(
+    localOffers({
+      connector,
+      store,
+      log,
+      directory: dirs.sockets,
+      ticketFor: (claim, holderKey) => authority.issue({ claim, holderKey }, local),
+    }),
+  );
+  const api = serveApi(dirs.apiSocket, {
+    store,
+    version: VERSION,
+    sessions: () => sessionViews(backend.sessions(), backend.usage()),
+    issueTicket: async ({ claim, holderKey, expiresSeconds }) =>
+      authority.issue({ claim, holderKey, lifetimeSeconds: expiresSeconds }, endpoint),
+    attach: async (claim) => ({ socket: await offers.offer(claim), libraries: prefix.clientLibraries }),
+    failed: (err) => log.error('API request failed', { err }),
+  });
+  running.use(await api);
+
+  await sayReady(store, options, say);
+  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+  log.info('stopping', {});
+}
+
+/** Starts or adopts the native processes. Resolves to the address under which the gateway is reached. */
+async function startPrograms(
+  { config, clock, log }: ServeOptions,
+  programs: Readonly<Record<'spawner' | 'gateway' | 'connector', NativeProgram>>,
+  running: AsyncDisposableStack,
+): Promise<string> {
+  running.use(await supervise(programs.spawner, { clock, log }));
+  const gateway = running.use(await supervise(programs.gateway, { clock, log }));
+  running.use(await supervise(programs.connector, { clock, log }));
+  return endpointOf(gateway.record().listen?.[0] ?? addressText(config.listen));
+}
+
+interface ControlOptions {
+  readonly store: Store<Kinds>;
+  readonly dirs: DataDir;
+  readonly endpoint: string;
+}
+
+/** Operator and backend, which know of each other only what the other's ports say. */
+async function startControl(
+  { config, prefix, gpus, clock, log }: ServeOptions,
+  { store, dirs, endpoint }: ControlOptions,
+  running: AsyncDisposableStack,
+): Promise<{ readonly authority: PoolAuthority; readonly backend: Backend }> {
+  const backend = Promise.withResolvers<Backend>();
+  const operator: Operator = startOperator({
+    store,
+    clock,
+    log,
+    agentGraceMs: config.agentGracePeriod.ms,
+    releaseTimeoutMs: config.releaseTimeout.ms,
+    sessions: { close: async (claimUid, deadline) => (await backend.promise).closeClaim(claimUid, deadline) },
+  });
+  running.defer(() => operator.stop());
+  const node = config.nodeName;
+  const authority = running.use(
+    await openPoolAuthority({ directory: dirs.pki, clock, node, operator: () => operator }),
+  );
+  const started = await startBackend({
+    store,
+    clock,
+    log,
+    node,
+    labels: {},
+    authority: authority.gateway,
+    agent: { version: VERSION, endpoint },
+    inventory: () => readInventory({ worker: prefix.worker, ...gpus }),
+    heartbeatMs: config.heartbeatInterval.ms,
+    workers: { ledgers: dirs.ledgers, turns: dirs.turns, driver: gpus.driver, environment: gpus.environment },
+    socket: dirs.backendSocket,
+  });
+  backend.resolve(running.use(started));
+  return { authority, backend: started };
+}
+
+async function sayReady(
+  store: Store<Kinds>,
+  { config, signal }: ServeOptions,
+  say: (line: string) => void,
+): Promise<void> {
+  const node = await readyNode(store, config.nodeName, signal);
+  if (node === undefined) return;
+  say(readyLine(node, config.dataDir));
+  const { items } = await store.list('GPUPool');
+  if (items.length === 0) say('there is no pool yet: apply one, such as share/aquifer/examples/pool.yaml, and claims');
+}
