@@ -2,6 +2,9 @@
 
 use std::io::{Error, Result};
 
+/// Descriptors below this one are ours or the spawner's gift: directories that our user could not reach by their paths.
+const FIRST_FOREIGN: u32 = 16;
+
 /// When this process started, in clock ticks since boot (field 22 of /proc/self/stat).
 pub fn start_time() -> Result<u64> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
@@ -43,8 +46,8 @@ pub fn confine() -> Result<()> {
         if !confined {
             return Err(Error::last_os_error());
         }
-        if libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32) != 0 {
-            (3..1024).for_each(|descriptor| {
+        if libc::syscall(libc::SYS_close_range, FIRST_FOREIGN, u32::MAX, 0u32) != 0 {
+            (FIRST_FOREIGN as i32..1024).for_each(|descriptor| {
                 libc::close(descriptor);
             });
         }
