@@ -1,9 +1,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { kindNames } from '../src/api/kinds.ts';
+import { cliPage } from './reference/cli-page.ts';
 import { configurationPage } from './reference/configuration-page.ts';
 import { kindPage } from './reference/kind-page.ts';
 
-/** Writes the reference pages of the kinds and of the configuration. */
+/** Writes the reference pages of the kinds, the configuration and the command line. */
 mkdirSync('docs/reference', { recursive: true });
 for (const kind of kindNames) writeFileSync(`docs/reference/${kind.toLowerCase()}.md`, kindPage(kind));
 writeFileSync('docs/reference/configuration.md', configurationPage());
+writeFileSync('docs/reference/cli.md', cliPage());

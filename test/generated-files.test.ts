@@ -2,6 +2,7 @@ import { expect, test } from '@jest/globals';
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { crdFile, crdYaml } from '../scripts/crds/crd.ts';
+import { cliPage } from '../scripts/reference/cli-page.ts';
 import { configurationPage } from '../scripts/reference/configuration-page.ts';
 import { kindPage } from '../scripts/reference/kind-page.ts';
 import { kindNames } from '../src/api/kinds.ts';
@@ -18,4 +19,8 @@ test.each(kindNames)('the reference page of %s is what its schema makes', (kind)
 
 test('the reference page of the configuration is what its schemas make', () => {
   expect(committed('docs/reference/configuration.md')).toBe(configurationPage());
+});
+
+test('the reference page of the command line is what its table of verbs makes', () => {
+  expect(committed('docs/reference/cli.md')).toBe(cliPage());
 });

@@ -1,3 +1,4 @@
+import { APPLY_OUTCOME, APPLY_TYPE } from '../api/apply.ts';
 import { filenameFlag, namespaceFlag, outputFlag } from './flag.ts';
 import { parseManifests, readSources, type Manifest } from './manifest.ts';
 import { documentText, objectName, outputForm, type OutputForm } from './output.ts';
@@ -51,11 +52,11 @@ async function applyOne(manifest: Manifest, form: OutputForm, console: Console):
   const { body, headers } = await console.api.call({
     method: 'PATCH',
     path: objectPath(kind, name, namespace),
-    contentType: 'application/apply-patch+json',
+    contentType: APPLY_TYPE,
     body: manifest.object,
   });
   const object = body as AnyObject;
   if (form === 'json' || form === 'yaml') return console.out(documentText(form, object));
-  const outcome = form === 'name' ? '' : ` ${String(headers['x-aquifer-apply'])}`;
+  const outcome = form === 'name' ? '' : ` ${String(headers[APPLY_OUTCOME])}`;
   return console.out(`${objectName(kind, object)}${outcome}\n`);
 }

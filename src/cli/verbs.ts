@@ -22,7 +22,7 @@ export const verbs: readonly Verb[] = [
 ];
 
 /** Its flags are those of its configuration; the launcher hands it to a program of its own. */
-export const serveLine: VerbLine = {
+const serveLine: VerbLine = {
   name: 'serve',
   summary: 'Pool the GPUs of this host and serve claims, until stopped',
 };

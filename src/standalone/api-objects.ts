@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { APPLY_OUTCOME, APPLY_TYPE } from '../api/apply.ts';
 import type { Kind, Kinds } from '../api/kinds.ts';
 import { success } from '../api/status.ts';
 import { StoreError, type Key, type ListOptions, type MergePatch, type Store } from '../runtime/store.ts';
@@ -19,12 +20,7 @@ export interface Answer {
 type CollectionRoute = Extract<ApiRoute, { readonly at: 'collection' }>;
 type ObjectRoute = Extract<ApiRoute, { readonly at: 'object' }>;
 
-/** The content type of a patch that says what the whole manifest is, and not only what is to change. */
-export const APPLY = 'application/apply-patch+json';
 const MERGE = 'application/merge-patch+json';
-
-/** Tells what `apply` did: `created`, `configured` or `unchanged`. */
-export const APPLY_OUTCOME = 'x-aquifer-apply';
 
 export function listOptionsOf(route: CollectionRoute, query: URLSearchParams): ListOptions {
   const selector = query.get('labelSelector') ?? '';
@@ -81,14 +77,14 @@ async function patchObject(
 ): Promise<Answer> {
   const type = request.headers['content-type'] ?? '';
   const body = await readJson(request);
-  if (type.startsWith(APPLY)) {
+  if (type.startsWith(APPLY_TYPE)) {
     const draft = draftOf(kind, body, key.namespace);
     if (draft.metadata.name !== key.name)
       throw badRequest(`metadata.name: must be ${JSON.stringify(key.name)}, as in the path`);
     const { outcome, object } = await apply(store, kind, key, draft);
     return { code: outcome === 'created' ? 201 : 200, body: object, headers: { [APPLY_OUTCOME]: outcome } };
   }
-  if (!type.startsWith(MERGE)) throw badRequest(`content-type: must be ${MERGE} or ${APPLY}`);
+  if (!type.startsWith(MERGE)) throw badRequest(`content-type: must be ${MERGE} or ${APPLY_TYPE}`);
   if (typeof body !== 'object' || body === null || Array.isArray(body)) throw badRequest('a merge patch is an object');
   return { code: 200, body: await store.patch(kind, key, body as MergePatch) };
 }

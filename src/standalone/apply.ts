@@ -2,7 +2,7 @@ import type { Kind, Kinds } from '../api/kinds.ts';
 import { isStoreError, type Draft, type Key, type MergePatch, type Store } from '../runtime/store.ts';
 
 /** Where `apply` keeps what it applied last: the annotation that kubectl uses, so that an object may move to a cluster. */
-export const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
+const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -49,7 +49,7 @@ function withLastApplied(manifest: Draft): Draft {
  */
 function patchBetween(before: Kinds[Kind], draft: Draft): MergePatch {
   const earlier = parsed(before.metadata.annotations?.[LAST_APPLIED]);
-  const { metadata, ...patch } = mergePatch(appliedPart(earlier as unknown as Draft), appliedPart(draft));
+  const { metadata, ...patch } = patchFromTo(appliedPart(earlier as unknown as Draft), appliedPart(draft));
   // An object without labels must not get an empty map of them: that would be a change.
   const changed = Object.entries(metadata as Json).filter(([, members]) => Object.keys(members as Json).length > 0);
   return { ...patch, metadata: Object.fromEntries(changed) } as MergePatch;
@@ -61,11 +61,11 @@ function appliedPart({ metadata, spec }: Partial<Draft>): Json {
 }
 
 /** `wanted`, with a null for each field of `earlier` that it lacks. */
-export function mergePatch(earlier: Json, wanted: Json): Json {
+export function patchFromTo(earlier: Json, wanted: Json): Json {
   const removed = Object.keys(earlier).filter((name) => !Object.hasOwn(wanted, name));
   const kept = Object.entries(wanted).map(([name, value]) => {
     const old = earlier[name];
-    return [name, isJson(value) ? mergePatch(isJson(old) ? old : {}, value) : value] as const;
+    return [name, isJson(value) ? patchFromTo(isJson(old) ? old : {}, value) : value] as const;
   });
   return Object.fromEntries([...removed.map((name) => [name, null] as const), ...kept]);
 }

@@ -1,6 +1,8 @@
 //! The devices of this process, made once by cuInit or nvmlInit.
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use aquifer_cuda::*;
@@ -54,13 +56,19 @@ pub fn started() -> Option<&'static Driver> {
     DRIVER.get()
 }
 
+/// Only to open files in it: a worker of another user may not read the directory itself.
+fn open_directory(path: &Path) -> std::io::Result<File> {
+    let flags = libc::O_PATH | libc::O_DIRECTORY;
+    File::options().read(true).custom_flags(flags).open(path)
+}
+
 impl Driver {
     fn make() -> Result<Driver, (CUresult, String)> {
         let settings = Settings::read(|name| std::env::var(name).ok());
         let settings = settings.map_err(|message| (CUDA_ERROR_INVALID_VALUE, message))?;
         let directory = match &settings.state_dir {
             None => None,
-            Some(path) => Some(File::open(path).map_err(|error| {
+            Some(path) => Some(open_directory(path).map_err(|error| {
                 (
                     CUDA_ERROR_OPERATING_SYSTEM,
                     format!("SOFTGPU_STATE_DIR: {}: {error}", path.display()),
