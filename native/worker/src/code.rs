@@ -69,7 +69,7 @@ impl Session {
                 .ok_or(CUDA_ERROR_INVALID_CONTEXT)?
                 .gpu;
             let mut options = image::Options::read(tail, call.options as usize)?;
-            let charged = self.charged_load(&[gpu], image.len(), |session| {
+            let charged = self.charged_load(&[gpu], image.len() - image::PADDING, |session| {
                 session.enter(call.context)?;
                 let mut raw = std::ptr::null_mut();
                 let (count, names, values) = options.parts();

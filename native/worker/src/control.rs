@@ -4,6 +4,7 @@ use crate::config::MAX_LINE;
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::mpsc::SyncSender;
@@ -20,15 +21,18 @@ pub type Description = Arc<Mutex<Map<String, Value>>>;
 /// Listens at `path`, for the owner alone. A path too long for a socket address is reached through its directory.
 pub fn listen(path: &Path) -> io::Result<UnixListener> {
     let _ = std::fs::remove_file(path);
-    if path.as_os_str().len() < 100 {
-        return UnixListener::bind(path);
-    }
-    let (directory, name) = (path.parent(), path.file_name());
-    let (Some(directory), Some(name)) = (directory, name) else {
-        return Err(io::ErrorKind::InvalidInput.into());
+    let bound = if path.as_os_str().len() < 100 {
+        UnixListener::bind(path)?
+    } else {
+        let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(io::ErrorKind::InvalidInput.into());
+        };
+        let opened = std::fs::File::open(directory)?;
+        let short = format!("/proc/self/fd/{}", opened.as_raw_fd());
+        UnixListener::bind(Path::new(&short).join(name))?
     };
-    let opened = std::fs::File::open(directory)?;
-    UnixListener::bind(Path::new(&format!("/proc/self/fd/{}", opened.as_raw_fd())).join(name))
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(bound)
 }
 
 struct Peer {
@@ -153,7 +157,9 @@ fn answer(
             if known.get("ready") != Some(&Value::Bool(true)) {
                 return Some(refused(id, "NotReady", "the worker has no GPU to offer"));
             }
-            if attached.try_send(given).is_err() {
+            if known.get("attached") == Some(&Value::Bool(true))
+                || attached.try_send(given).is_err()
+            {
                 return Some(refused(
                     id,
                     "AlreadyAttached",

@@ -9,7 +9,7 @@ use core::ffi::{c_uint, c_void};
 /// Images that may be on their way at once, and the most they may hold together, in bytes.
 const MOST_SOURCES: usize = 16;
 /// Zero bytes after an image: PTX ends at one, and nothing that reads a little too far reads anything else.
-const PADDING: usize = 64;
+pub const PADDING: usize = 64;
 /// The largest log that is brought back, in bytes.
 const MOST_LOG_BYTES: u64 = 64 << 10;
 /// Options of one load at most.

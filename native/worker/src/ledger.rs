@@ -124,6 +124,13 @@ impl Ledger {
         Ok(())
     }
 
+    /// Takes what dead workers had out of the account.
+    pub fn refresh(&self) {
+        let _guard = self.file.lock();
+        sweep(&self.file, self.row);
+        publish(&self.file);
+    }
+
     /// Gives `bytes` that were reserved back to the claim.
     pub fn release(&self, bytes: u64) {
         let _guard = self.file.lock();

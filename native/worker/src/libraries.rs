@@ -33,7 +33,7 @@ impl Session {
                 .ok_or(CUDA_ERROR_NOT_SUPPORTED)?;
             let mut options = image::Options::read(tail, call.options as usize)?;
             let gpu = self.vgpus.first().ok_or(CUDA_ERROR_INVALID_DEVICE)?.gpu;
-            let charged = self.charged_load(&[gpu], image.len(), |_| {
+            let charged = self.charged_load(&[gpu], image.len() - image::PADDING, |_| {
                 let mut raw = std::ptr::null_mut();
                 let none: *mut c_void = std::ptr::null_mut();
                 let (count, names, values) = options.parts();

@@ -57,7 +57,11 @@ impl Session {
         if vgpu >= self.vgpus.len() {
             return (Err(CUDA_ERROR_INVALID_DEVICE), 0);
         }
-        let left = self.left(vgpu);
+        let mut left = self.left(vgpu);
+        if call.bytes > left {
+            self.gpus[self.vgpus[vgpu].gpu].ledger.refresh();
+            left = self.left(vgpu);
+        }
         if call.bytes > left {
             return (Err(CUDA_ERROR_OUT_OF_MEMORY), left);
         }
@@ -83,6 +87,7 @@ impl Session {
             .get(vgpu)
             .ok_or(CUDA_ERROR_INVALID_DEVICE)?
             .memory_bytes;
+        self.gpus[self.vgpus[vgpu].gpu].ledger.refresh();
         Ok((self.left(vgpu), limit))
     }
 
