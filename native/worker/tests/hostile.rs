@@ -385,7 +385,7 @@ fn a_peer_that_never_reads_holds_its_own_worker_only() {
         match client.connection.send_now(&bytes[sent % bytes.len()..]) {
             Ok(count) => {
                 sent += count;
-                if sent % bytes.len() == 0 {
+                if sent.is_multiple_of(bytes.len()) {
                     for at in (0..bytes.len()).step_by(frame_length()) {
                         client.sequence += 1;
                         bytes[at + 8..at + 16].copy_from_slice(&client.sequence.to_le_bytes());
