@@ -167,3 +167,24 @@ fn a_signed_payload_of_another_shape_is_refused_with_the_fields_name() {
         assert_eq!(refusal.reason, "TicketMalformed", "{field} = {value}");
     }
 }
+
+/// The same vectors that the signer's tests are made of: both sides agree on every byte.
+#[test]
+fn the_pools_own_vectors_are_judged_as_it_means_them() {
+    let text = include_str!("../../../test/fixtures/tickets.json");
+    let vectors: Value = serde_json::from_str(text).unwrap();
+    let keys: Vec<TicketKey> = serde_json::from_value(vectors["keys"].clone()).unwrap();
+    let number = |name: &str| vectors[name].as_u64().unwrap();
+    let verifier = Verifier {
+        keys: &keys,
+        min_epoch: number("minEpoch"),
+        now: number("now"),
+    };
+    let cases = vectors["tickets"].as_array().unwrap();
+    assert!(cases.len() >= 8);
+    for case in cases {
+        let judged = verifier.verify(case["ticket"].as_str().unwrap());
+        let word = judged.map_or_else(|refusal| refusal.reason, |_| "ok".into());
+        assert_eq!(word, case["result"].as_str().unwrap(), "{}", case["name"]);
+    }
+}

@@ -74,7 +74,19 @@ pub fn listen(path: &Path, mode: u32) -> io::Result<UnixListener> {
     std::fs::set_permissions(&temporary, std::fs::Permissions::from_mode(mode))?;
     std::fs::rename(&temporary, path)?;
     listener.set_nonblocking(true)?;
+    widen_queue(&listener)?;
     Ok(listener)
+}
+
+/// Lets as many connections wait to be accepted as the kernel allows, so that a flood does not keep others out.
+pub fn widen_queue(listener: &impl AsRawFd) -> io::Result<()> {
+    // SAFETY: listen on a listening socket only changes the length of its queue.
+    let result = unsafe { libc::listen(listener.as_raw_fd(), i32::from(i16::MAX)) };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// Connects without ever blocking: a full listen queue is `WouldBlock`, to be tried again.

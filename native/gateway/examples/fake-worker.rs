@@ -1,5 +1,5 @@
 //! A worker for tests of the gateway: the control protocol of a real one, and a data connection that is echoed.
-//! `fake` in its configuration makes it misbehave: "crash", "mute" (never ready), "stubborn" (ignores SIGTERM).
+//! `fake` in its configuration makes it misbehave: "crash", "mute" (never ready), "broken" (has no GPU), "stubborn" (ignores SIGTERM).
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -42,7 +42,8 @@ fn serve_control(stream: UnixStream, config: &Value) {
             let request: Value = serde_json::from_str(&line.unwrap()).unwrap();
             let mut answer = json!({"id": request["id"], "ok": true});
             if request["op"] == "describe" {
-                answer["ready"] = true.into();
+                answer["ready"] = (config["fake"] != "broken").into();
+                answer["error"] = "no such GPU".into();
                 answer["attached"] = ATTACHED.load(Ordering::SeqCst).into();
                 if config["transport"] == "tls" {
                     answer["keySpki"] = "c3BraQ==".into();

@@ -55,6 +55,7 @@ impl Listeners {
                 io::Error::new(error.kind(), format!("--listen {address}: {error}"))
             })?;
             listener.set_nonblocking(true)?;
+            unix_socket::widen_queue(&listener)?;
             listeners.push(Listener::Tcp(listener));
         }
         if listeners.len() as u64 > FIRST_PEER - FIRST_LISTENER {

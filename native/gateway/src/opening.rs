@@ -290,11 +290,24 @@ impl Gateway {
         if session.phase != Phase::Starting {
             return;
         }
+        if message.get("ready") != Some(&Value::Bool(true)) {
+            let why = message
+                .get("error")
+                .and_then(Value::as_str)
+                .unwrap_or("it does not say why");
+            return self.fail(
+                id,
+                Refusal::new(
+                    reason::WORKER_FAILED,
+                    format!("the worker cannot start: {why}"),
+                ),
+            );
+        }
         session.deadline = None;
         let Some((connection, request)) = session.opener.take() else {
             // Adopted. One without data connection cannot get one: its nonce went with the gateway that gave it.
             session.phase = Phase::Attached;
-            if message.get("attached") == Some(&Value::Bool(false)) {
+            if message.get("attached") != Some(&Value::Bool(true)) {
                 self.end_session(id, reason::ATTACH_TIMEOUT);
             }
             return;

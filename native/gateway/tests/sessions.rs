@@ -303,3 +303,19 @@ fn renew_and_inspect_go_to_the_backend() {
         .unwrap();
     assert_eq!(seen["vgpus"][0]["uuid"], "GPU-1");
 }
+
+#[test]
+fn a_worker_without_its_gpu_says_so_to_the_connector() {
+    let host = Host::start();
+    host.backend.state.lock().unwrap().fake = Some("broken".into());
+    let holder = Holder::new();
+    let reply = holder.hello(&host, false).open(&holder.ticket(&host));
+    assert_eq!(reply["reason"], "WorkerFailed");
+    assert!(
+        reply["message"].as_str().unwrap().contains("no such GPU"),
+        "{reply}"
+    );
+    eventually("no worker is left", || {
+        host.workers().is_empty().then_some(())
+    });
+}

@@ -74,9 +74,7 @@ impl Host {
         let run = directory.join("run");
         std::fs::create_dir_all(&run).unwrap();
         let backend = Backend::start(&run, &directory);
-        let worker = program("examples/fake-worker");
-        let spawner = Command::new(program("spawner"));
-        let spawner = start(spawner, &[("--run-dir", &run), ("--worker", &worker)]);
+        let spawner = start_spawner(&run);
         let gateway = start_gateway(&run);
         let host = Self {
             directory,
@@ -119,6 +117,18 @@ impl Host {
         self.gateway.wait().unwrap();
         self.gateway = start_gateway(&self.run);
         self.wait_until_ready();
+    }
+
+    /// Kills the spawner as kill -9 does and starts another.
+    pub fn restart_spawner(&mut self) {
+        self.spawner.kill().unwrap();
+        self.spawner.wait().unwrap();
+        self.spawner = start_spawner(&self.run);
+        eventually("spawner.json names the spawner", || {
+            let record: Value =
+                serde_json::from_slice(&std::fs::read(self.run.join("spawner.json")).ok()?).ok()?;
+            (record["pid"] == self.spawner.id()).then_some(())
+        });
     }
 
     pub fn ask_spawner(&self, request: Value) -> Value {
@@ -169,6 +179,14 @@ fn start(mut command: Command, paths: &[(&str, &Path)]) -> Child {
         command.stderr(std::process::Stdio::null());
     }
     command.spawn().unwrap()
+}
+
+fn start_spawner(run: &Path) -> Child {
+    let worker = program("examples/fake-worker");
+    start(
+        Command::new(program("spawner")),
+        &[("--run-dir", run), ("--worker", &worker)],
+    )
 }
 
 fn start_gateway(run: &Path) -> Child {
