@@ -13,11 +13,12 @@ tsc -p tsconfig.build.json
 printf '{ "type": "module" }\n' > "$dist/lib/aquifer/js/package.json"
 
 # The libraries that the product loads at run time, without the ones that only build and test it.
-mkdir -p "$dist/lib/aquifer/node_modules"
-{ npm ls --omit=dev --all --parseable 2>/dev/null || true; } | sed -n 's#.*/node_modules/##p' | sort -u | while IFS= read -r package; do
-  rm -rf "${dist:?}/lib/aquifer/node_modules/$package"
-  mkdir -p "$(dirname "$dist/lib/aquifer/node_modules/$package")"
-  cp -R "node_modules/$package" "$dist/lib/aquifer/node_modules/$package"
+runtime_packages='const { packages } = JSON.parse(require("fs").readFileSync("package-lock.json", "utf8"));
+  for (const [path, { dev }] of Object.entries(packages)) if (path !== "" && dev !== true) console.log(path);'
+rm -rf "$dist/lib/aquifer/node_modules"
+node -e "$runtime_packages" | while IFS= read -r package; do
+  mkdir -p "$(dirname "$dist/lib/aquifer/$package")"
+  cp -R "$package" "$dist/lib/aquifer/$package"
 done
 
 put 755 "$(node -p process.execPath)" libexec/aquifer/node

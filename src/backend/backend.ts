@@ -35,6 +35,8 @@ export interface Backend extends AsyncDisposable {
   readonly gpus: () => readonly Gpu[];
   readonly sessions: () => readonly Session[];
   readonly usage: () => UsageSample;
+  /** Resolves once the gateway has told which sessions live: from then on programs can be served. */
+  readonly connected: Promise<void>;
   /** Ends all sessions of a claim, and refuses new ones: it is about to give its share back. */
   closeClaim(claimUid: string, deadline: Date): Promise<'closed' | 'pending'>;
 }
@@ -59,11 +61,18 @@ export async function startBackend(options: BackendOptions): Promise<Backend> {
   });
   const gateways: GatewayConnections = stack.use(await acceptGateways({ socket, log, answer }));
 
+  const connected = new Promise<void>((resolve) => {
+    const waiting = gateways.onInformed(() => {
+      waiting[Symbol.dispose]();
+      resolve();
+    });
+  });
   const owned = stack.move();
   return {
     gpus: reporter.gpus,
     sessions: registry.list,
     usage: sampler.latest,
+    connected,
     async closeClaim(claimUid, deadline) {
       const outcome = await closeClaim({ clock, registry, gateways }, claimUid, deadline);
       if (outcome === 'closed') removeLedgers(workers.ledgers, claimUid);

@@ -41,7 +41,7 @@ export interface ServeOptions {
  * their traffic in processes of their own, which live on when this one is killed and are adopted by the next.
  */
 export async function serve(options: ServeOptions): Promise<void> {
-  const { config, prefix, clock, log, signal, say } = options;
+  const { config, prefix, clock, log, signal } = options;
   const dirs = dataDirAt(config.dataDir);
   makeDataDir(dirs);
   await using running = new AsyncDisposableStack();
@@ -74,8 +74,8 @@ export async function serve(options: ServeOptions): Promise<void> {
   });
   running.use(await api);
 
-  await sayReady(store, options, say);
-  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+  await sayReady(store, options, backend.connected);
+  await aborted(signal);
   log.info('stopping', {});
 }
 
@@ -136,12 +136,19 @@ async function startControl(
 
 async function sayReady(
   store: Store<Kinds>,
-  { config, signal }: ServeOptions,
-  say: (line: string) => void,
+  { config, signal, say }: ServeOptions,
+  connected: Promise<void>,
 ): Promise<void> {
   const node = await readyNode(store, config.nodeName, signal);
-  if (node === undefined) return;
+  await Promise.race([connected, aborted(signal)]);
+  if (node === undefined || signal.aborted) return;
   say(readyLine(node, config.dataDir));
   const { items } = await store.list('GPUPool');
   if (items.length === 0) say('there is no pool yet: apply one, such as share/aquifer/examples/pool.yaml, and claims');
 }
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });

@@ -1,0 +1,115 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { eventually } from '../support/eventually.ts';
+import { compileExample, KERNELS } from '../support/example-programs.ts';
+import { startServe, type Serve } from '../support/serve.ts';
+
+const CLAIM = `apiVersion: aquifer.dev/v1alpha1
+kind: VGPUClaim
+metadata: {name: trainer}
+spec:
+  poolName: default
+  resources: {memory: 1Gi, compute: 60}
+`;
+const POOL = 'apiVersion: aquifer.dev/v1alpha1\nkind: GPUPool\nmetadata: {name: default}\n';
+
+let serve: Serve;
+let directory: string;
+let matmul: string;
+let histogram: string;
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'aq-e2e-'));
+  [matmul, histogram] = [compileExample('matmul', directory), compileExample('histogram', directory)];
+  serve = await startServe();
+  const applied = await serve.cli(['apply', '-f', '-'], { stdin: `${POOL}---\n${CLAIM}` });
+  expect(applied).toMatchObject({ code: 0, stderr: '' });
+}, 60_000);
+
+afterAll(async () => {
+  await serve[Symbol.asyncDispose]();
+  rmSync(directory, { recursive: true, force: true });
+}, 60_000);
+
+test('an unchanged program computes on the vGPU of a claim', async () => {
+  const ran = await serve.cli(['run', '--claim', 'trainer', '--', matmul, KERNELS, '96']);
+  expect(ran).toMatchObject({ code: 0, stderr: '' });
+  expect(ran.stdout).toMatch(
+    /^vGPU: .*, GPU-[0-9a-f-]{36}, 1\.0 GiB\nmatmul: 1 products of 96 x 96 in .* s, 0 wrong\n$/,
+  );
+  expect(await serve.cli(['run', '--claim', 'trainer', '--', histogram, KERNELS])).toMatchObject({ code: 0 });
+}, 60_000);
+
+test('the same program computes through TLS with a ticket, as on another host', async () => {
+  const ticket = join(directory, 'ticket.json');
+  writeFileSync(ticket, (await serve.cli(['ticket', 'trainer'])).stdout);
+  const elsewhere = { XDG_STATE_HOME: join(directory, 'other-host'), AQUIFER_DATA_DIR: '/nonexistent' };
+  const running = serve.start(['run', '--ticket', ticket, '--', matmul, KERNELS, '64', '3'], { env: elsewhere });
+  await eventually(
+    () => transports(serve),
+    (now) => now.join() === 'tls',
+  );
+  const ran = await running.ended;
+  expect(ran.stdout).toMatch(/0 wrong\n$/);
+  expect(ran.code).toBe(0);
+}, 60_000);
+
+test('the exit code and the signals of the program are its own', async () => {
+  expect(await serve.cli(['run', '--claim', 'trainer', '--', 'sh', '-c', 'exit 7'])).toMatchObject({ code: 7 });
+  expect(await serve.cli(['run', '--claim', 'trainer', '--', 'sh', '-c', 'kill -9 $$'])).toMatchObject({ code: 137 });
+  // A shell that ignores SIGPIPE would say that it could not write; one that does not ends at once.
+  const piped = await serve.cli(['run', '--claim', 'trainer', '--', 'sh', '-c', 'yes | head -n 1']);
+  expect(piped).toEqual({ code: 0, stdout: 'y\n', stderr: '' });
+}, 60_000);
+
+test('a program is not cut when serve is killed, and the next serve has its session', async () => {
+  const running = serve.start(['run', '--claim', 'trainer', '--', matmul, KERNELS, '64', '6']);
+  await eventually(
+    () => transports(serve),
+    (now) => now.join() === 'unix',
+  );
+  await serve.crash();
+  serve = await startServe({ dataDir: serve.dataDir });
+  expect(await transports(serve)).toEqual(['unix']);
+  expect(await running.ended).toMatchObject({ code: 0, stdout: expect.stringMatching(/0 wrong\n$/) });
+  await eventually(
+    () => transports(serve),
+    (now) => now.join() === '',
+  );
+}, 60_000);
+
+test('a second serve on the same data directory names the first', async () => {
+  const second = await serve.cli(['serve', '--software-gpus', '1x4Gi']);
+  expect(second.code).toBe(1);
+  expect(second.stderr).toContain(`is in use by process ${serve.pid}`);
+}, 30_000);
+
+test('a claim that is deleted ends its program with a CUDA error and gives everything back', async () => {
+  const running = serve.start(['run', '--claim', 'trainer', '--', matmul, KERNELS, '64', '30']);
+  await eventually(
+    () => transports(serve),
+    (now) => now.join() === 'unix',
+  );
+  expect(await serve.cli(['delete', 'vgpu', 'trainer'])).toMatchObject({ code: 0 });
+  const ran = await running.ended;
+  expect(ran.stderr).toContain('CUDA_ERROR_DEVICE_UNAVAILABLE (46)');
+  expect(await transports(serve)).toEqual([]);
+  await eventually(
+    () => promised(serve),
+    (now) => now === '0',
+  );
+}, 60_000);
+
+async function transports(of: Serve): Promise<readonly string[]> {
+  const { stdout } = await of.cli(['sessions', '-o', 'json']);
+  const { items } = JSON.parse(stdout) as { readonly items: readonly { readonly transport: string }[] };
+  return items.map(({ transport }) => transport);
+}
+
+async function promised(of: Serve): Promise<string> {
+  const { stdout } = await of.cli(['get', 'gpool', 'default', '-o', 'json']);
+  const pool = JSON.parse(stdout) as { readonly status: { readonly promised: { readonly memory: string } } };
+  return pool.status.promised.memory;
+}
