@@ -13,6 +13,7 @@ extern "C" __global__ void matmul(const float *a, const float *b, float *c, unsi
         tile_a[y][x] = row < n && t + x < n ? a[row * n + t + x] : 0.0f;
         tile_b[y][x] = t + y < n && column < n ? b[(t + y) * n + column] : 0.0f;
         BARRIER();
+#pragma unroll
         for (unsigned k = 0; k < TILE; k++) sum += tile_a[y][k] * tile_b[k][x];
         BARRIER();
     }

@@ -228,7 +228,7 @@ unsafe fn reduced_body(w: &mut Warp, op: *const Op) -> *const Op {
         match o.x {
             1 => {
                 let mask = w.mask;
-                super::lanes::store(mask, &mut *w.at::<[u32; 32]>(o.d), |_| votes);
+                super::lanes::store(mask, w.at::<[u32; 32]>(o.d), |_| votes);
             }
             2 => w.set_predicate(o.d, if votes == threads { !0 } else { 0 }),
             _ => w.set_predicate(o.d, if votes > 0 { !0 } else { 0 }),

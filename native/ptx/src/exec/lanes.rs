@@ -1,7 +1,7 @@
 //! Lane-wise operations: a function of one lane, lifted over the 32 lanes of a warp.
 //!
-//! A register of up to 32 bits is 32 cells of u32, one of 64 bits 32 cells of u64. `lower` sees to it that a
-//! destination never shares memory with a source, so the loops below vectorise.
+//! A register of up to 32 bits is 32 cells of u32, one of 64 bits 32 cells of u64. A destination may be the same register
+//! as a source.
 
 use super::op::{Op, handler};
 use super::warp::Warp;
@@ -11,7 +11,7 @@ pub(crate) const LANES: usize = 32;
 
 /// A type that a lane of a register can hold.
 pub(crate) trait Value: Copy {
-    type Cell: Copy;
+    type Cell: Cell;
     /// Reads the low bits of the cell.
     fn get(cell: Self::Cell) -> Self;
     /// Writes the cell, extended as the type's sign asks.
@@ -79,23 +79,45 @@ pub(crate) trait Test {
 
 type Cells<V> = [<V as Value>::Cell; LANES];
 
-/// Stores `result(lane)` into the lanes of `mask`.
+/// Stores `result(lane)` into the lanes of `mask`. All results are computed before any is stored, so `d` may be a source
+/// too; and since the compiler sees that, it vectorises without asking.
+///
+/// # Safety
+/// `d` must be valid for reads and writes.
 #[inline(always)]
-pub(crate) fn store<C: Copy>(mask: u32, d: &mut [C; LANES], result: impl Fn(usize) -> C) {
-    if mask == !0 {
-        for (lane, cell) in d.iter_mut().enumerate() {
-            *cell = result(lane);
-        }
-    } else {
-        for (lane, cell) in d.iter_mut().enumerate() {
-            let value = result(lane);
-            *cell = if mask & (1 << lane) != 0 {
-                value
-            } else {
-                *cell
-            };
+pub(crate) unsafe fn store<C: Cell>(mask: u32, d: *mut [C; LANES], result: impl Fn(usize) -> C) {
+    let mut results = [C::ZERO; LANES];
+    for (lane, cell) in results.iter_mut().enumerate() {
+        *cell = result(lane);
+    }
+    // SAFETY: the caller's promise.
+    unsafe {
+        if mask == !0 {
+            *d = results;
+        } else {
+            let old = *d;
+            let mut blended = [C::ZERO; LANES];
+            for lane in 0..LANES {
+                blended[lane] = if mask & (1 << lane) != 0 {
+                    results[lane]
+                } else {
+                    old[lane]
+                };
+            }
+            *d = blended;
         }
     }
+}
+
+/// What a register is made of.
+pub(crate) trait Cell: Copy {
+    const ZERO: Self;
+}
+impl Cell for u32 {
+    const ZERO: u32 = 0;
+}
+impl Cell for u64 {
+    const ZERO: u64 = 0;
 }
 
 /// Gathers one bit of each lane.
@@ -110,11 +132,11 @@ pub(crate) fn collect(bit: impl Fn(usize) -> bool) -> u32 {
 
 #[inline(always)]
 unsafe fn unary_body<O: Unary>(w: &mut Warp, op: *const Op) -> *const Op {
-    // SAFETY: operands are in bounds and the destination is apart from the source (see the module text).
+    // SAFETY: the handler's contract: operands are in bounds.
     unsafe {
         let o = &*op;
         let a = &*w.at::<Cells<O::A>>(o.a);
-        let d = &mut *w.at::<Cells<O::D>>(o.d);
+        let d = w.at::<Cells<O::D>>(o.d);
         store(w.mask, d, |i| O::apply(O::A::get(a[i])).put());
         op.add(1)
     }
@@ -128,7 +150,7 @@ unsafe fn binary_body<O: Binary>(w: &mut Warp, op: *const Op) -> *const Op {
         let o = &*op;
         let a = &*w.at::<Cells<O::A>>(o.a);
         let b = &*w.at::<Cells<O::B>>(o.b);
-        let d = &mut *w.at::<Cells<O::D>>(o.d);
+        let d = w.at::<Cells<O::D>>(o.d);
         store(w.mask, d, |i| {
             O::apply(O::A::get(a[i]), O::B::get(b[i])).put()
         });
@@ -145,7 +167,7 @@ unsafe fn ternary_body<O: Ternary>(w: &mut Warp, op: *const Op) -> *const Op {
         let a = &*w.at::<Cells<O::A>>(o.a);
         let b = &*w.at::<Cells<O::B>>(o.b);
         let c = &*w.at::<Cells<O::C>>(o.c);
-        let d = &mut *w.at::<Cells<O::D>>(o.d);
+        let d = w.at::<Cells<O::D>>(o.d);
         store(w.mask, d, |i| {
             O::apply(O::A::get(a[i]), O::B::get(b[i]), O::C::get(c[i])).put()
         });
@@ -190,7 +212,7 @@ unsafe fn select_body<V: Value>(w: &mut Warp, op: *const Op) -> *const Op {
         let a = &*w.at::<Cells<V>>(o.a);
         let b = &*w.at::<Cells<V>>(o.b);
         let bits = w.predicate(o.c);
-        let d = &mut *w.at::<Cells<V>>(o.d);
+        let d = w.at::<Cells<V>>(o.d);
         store(
             w.mask,
             d,
@@ -210,13 +232,13 @@ unsafe fn add_carry_body<V: Carry>(w: &mut Warp, op: *const Op) -> *const Op {
         let a = &*w.at::<Cells<V>>(o.a);
         let b = &*w.at::<Cells<V>>(o.b);
         let carry = w.predicate(o.c);
-        let d = &mut *w.at::<Cells<V>>(o.d);
+        let d = w.at::<Cells<V>>(o.d);
+        let out = collect(|i| V::add(V::get(a[i]), V::get(b[i]), carry & (1 << i) != 0).1);
         store(w.mask, d, |i| {
             V::add(V::get(a[i]), V::get(b[i]), carry & (1 << i) != 0)
                 .0
                 .put()
         });
-        let out = collect(|i| V::add(V::get(a[i]), V::get(b[i]), carry & (1 << i) != 0).1);
         w.set_predicate(o.x, out);
         op.add(1)
     }
@@ -232,13 +254,13 @@ unsafe fn sub_borrow_body<V: Carry>(w: &mut Warp, op: *const Op) -> *const Op {
         let a = &*w.at::<Cells<V>>(o.a);
         let b = &*w.at::<Cells<V>>(o.b);
         let borrow = w.predicate(o.c);
-        let d = &mut *w.at::<Cells<V>>(o.d);
+        let d = w.at::<Cells<V>>(o.d);
+        let out = collect(|i| V::sub(V::get(a[i]), V::get(b[i]), borrow & (1 << i) != 0).1);
         store(w.mask, d, |i| {
             V::sub(V::get(a[i]), V::get(b[i]), borrow & (1 << i) != 0)
                 .0
                 .put()
         });
-        let out = collect(|i| V::sub(V::get(a[i]), V::get(b[i]), borrow & (1 << i) != 0).1);
         w.set_predicate(o.x, out);
         op.add(1)
     }
@@ -281,7 +303,7 @@ unsafe fn insert_body<V: Insert>(w: &mut Warp, op: *const Op) -> *const Op {
         let b = &*w.at::<Cells<V>>(o.b);
         let at = &*w.at::<[u32; LANES]>(o.c);
         let length = &*w.at::<[u32; LANES]>(o.x);
-        let d = &mut *w.at::<Cells<V>>(o.d);
+        let d = w.at::<Cells<V>>(o.d);
         store(w.mask, d, |i| {
             V::get(b[i])
                 .insert(V::get(a[i]), at[i] & 255, length[i] & 255)
@@ -322,7 +344,7 @@ unsafe fn lop3_body(w: &mut Warp, op: *const Op) -> *const Op {
         let a = &*w.at::<[u32; LANES]>(o.a);
         let b = &*w.at::<[u32; LANES]>(o.b);
         let c = &*w.at::<[u32; LANES]>(o.c);
-        let d = &mut *w.at::<[u32; LANES]>(o.d);
+        let d = w.at::<[u32; LANES]>(o.d);
         // Each bit of the table, as a whole word.
         let table: [u32; 8] = std::array::from_fn(|bit| 0u32.wrapping_sub((o.x >> bit) & 1));
         store(w.mask, d, |i| {

@@ -70,7 +70,7 @@ unsafe fn load_body<T: Element, const SPACE: u8>(w: &mut Warp, op: *const Op) ->
         let addresses = &*w.at::<[u64; 32]>(o.a);
         let offset = i64::from(o.b as i32) as u64;
         let pattern = resolve::<SPACE>(w, op, addresses, offset, size as u64, Access::Read);
-        let d = &mut *w.at::<[T::Cell; 32]>(o.d);
+        let d = w.at::<[T::Cell; 32]>(o.d);
         match pattern {
             Pattern::Run(start) => {
                 store(!0, d, |i| start.cast::<T>().add(i).read_unaligned().put())
@@ -81,7 +81,9 @@ unsafe fn load_body<T: Element, const SPACE: u8>(w: &mut Warp, op: *const Op) ->
             }
             Pattern::Fault => return std::ptr::null(),
             other => visit(w, &other, addresses, size, |lane, pointer| {
-                d[lane] = pointer.cast::<T>().read_unaligned().put();
+                d.cast::<T::Cell>()
+                    .add(lane)
+                    .write(pointer.cast::<T>().read_unaligned().put());
             }),
         }
         op.add(1)
@@ -205,7 +207,7 @@ unsafe fn load_param_body<T: Element>(w: &mut Warp, op: *const Op) -> *const Op 
             .cast::<T>()
             .read_unaligned()
             .put();
-        let d = &mut *w.at::<[T::Cell; 32]>(o.d);
+        let d = w.at::<[T::Cell; 32]>(o.d);
         store(w.mask, d, |_| value);
         op.add(1)
     }
@@ -219,7 +221,7 @@ unsafe fn frame_address_body(w: &mut Warp, op: *const Op) -> *const Op {
     unsafe {
         let o = &*op;
         let value = u64::from(w.local_frame) + u64::from(o.b);
-        store(w.mask, &mut *w.at::<[u64; 32]>(o.d), |_| value);
+        store(w.mask, w.at::<[u64; 32]>(o.d), |_| value);
         op.add(1)
     }
 }

@@ -146,10 +146,10 @@ unsafe fn special_body(w: &mut Warp, op: *const Op) -> *const Op {
         let mask = w.mask;
         if o.y != 0 {
             let value = uniform(w, o.x);
-            store(mask, &mut *w.at::<[u64; 32]>(o.d), |_| value);
+            store(mask, w.at::<[u64; 32]>(o.d), |_| value);
             return op.add(1);
         }
-        let d = &mut *w.at::<[u32; 32]>(o.d);
+        let d = w.at::<[u32; 32]>(o.d);
         let is = |special: Special| o.x == special as u32;
         if o.x <= Special::TidZ as u32 {
             let ids = &w.thread_ids[o.x as usize];

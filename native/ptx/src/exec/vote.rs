@@ -67,7 +67,7 @@ unsafe fn shfl_body<const MODE: u8>(w: &mut Warp, op: *const Op) -> *const Op {
             *moved = a[from as usize];
             valid |= u32::from(good) << i;
         }
-        store(w.mask, &mut *w.at::<[u32; 32]>(o.d), |i| moved[i]);
+        store(w.mask, w.at::<[u32; 32]>(o.d), |i| moved[i]);
         if o.y != ABSENT {
             w.set_predicate(o.y, valid);
         }
@@ -97,7 +97,7 @@ unsafe fn vote_body(w: &mut Warp, op: *const Op) -> *const Op {
             VOTE_ALL => w.set_predicate(o.d, whole(yes == voters)),
             VOTE_ANY => w.set_predicate(o.d, whole(yes != 0)),
             VOTE_UNI => w.set_predicate(o.d, whole(yes == voters || yes == 0)),
-            _ => store(w.mask, &mut *w.at::<[u32; 32]>(o.d), |_| yes),
+            _ => store(w.mask, w.at::<[u32; 32]>(o.d), |_| yes),
         }
         op.add(1)
     }
@@ -110,7 +110,7 @@ unsafe fn active_mask_body(w: &mut Warp, op: *const Op) -> *const Op {
     // SAFETY: the handler's contract.
     unsafe {
         let active = w.active;
-        store(w.mask, &mut *w.at::<[u32; 32]>((*op).d), |_| active);
+        store(w.mask, w.at::<[u32; 32]>((*op).d), |_| active);
         op.add(1)
     }
 }
@@ -176,7 +176,7 @@ unsafe fn redux_body(w: &mut Warp, op: *const Op) -> *const Op {
                 (sum as i32).max(v as i32) as u32
             }
         });
-        store(w.mask, &mut *w.at::<[u32; 32]>(o.d), |_| result);
+        store(w.mask, w.at::<[u32; 32]>(o.d), |_| result);
         op.add(1)
     }
 }

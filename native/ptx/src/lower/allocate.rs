@@ -1,7 +1,7 @@
 //! Register allocation: liveness, then a linear scan over live intervals.
 //!
 //! Virtual registers that are never needed at the same time share memory, which keeps a warp's frame in the first-level
-//! cache. Intervals that touch at one instruction count as overlapping, so a destination is apart from its sources.
+//! cache. Instruction n reads at time 2n and writes at 2n + 1, so a destination may take over a source's place.
 
 use super::flow::Graph;
 use super::instruction::{Class, Instruction, Virtual};
@@ -79,7 +79,7 @@ impl Bits {
     }
 }
 
-/// First and last instruction at which each register matters.
+/// First and last time at which each register matters.
 fn intervals(graph: &Graph, registers: usize) -> Vec<Option<(usize, usize)>> {
     let (live_in, live_out) = liveness(graph, registers);
     let mut intervals: Vec<Option<(usize, usize)>> = vec![None; registers];
@@ -90,15 +90,18 @@ fn intervals(graph: &Graph, registers: usize) -> Vec<Option<(usize, usize)>> {
     for block in 0..graph.blocks() {
         let range = graph.range(block);
         for v in live_in.members(block) {
-            extend(v, range.start);
+            extend(v, range.start * 2);
         }
         for v in live_out.members(block) {
-            extend(v, range.end.saturating_sub(1));
+            extend(v, (range.end * 2).saturating_sub(1));
         }
         for at in range {
             let instruction: &Instruction = &graph.code[at];
-            for v in instruction.defs().chain(instruction.uses()) {
-                extend(v as usize, at);
+            for v in instruction.uses() {
+                extend(v as usize, at * 2);
+            }
+            for v in instruction.defs() {
+                extend(v as usize, at * 2 + 1);
             }
         }
     }

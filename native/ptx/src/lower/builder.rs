@@ -297,38 +297,12 @@ impl<'a, 'p> Builder<'a, 'p> {
         }
     }
 
-    /// Adds an instruction. One that would write a register it also reads writes another, which is then copied:
-    /// handlers count on destinations that are apart from sources.
+    /// Adds an instruction.
     pub fn push(&mut self, mut instruction: Instruction) {
         instruction.line = self.place.line;
         instruction.counted = std::mem::take(&mut self.fresh);
         instruction.guarded = self.guarded;
-        let mut copies = Vec::new();
-        let sources: Vec<Virtual> = instruction
-            .slots()
-            .filter_map(|s| if let Slot::Use(v) = s { Some(v) } else { None })
-            .collect();
-        for slot in instruction.slots_mut() {
-            if let Slot::Def(v) = *slot
-                && sources.contains(&v)
-            {
-                let class = self.scopes.classes[v as usize];
-                let other = self.scopes.fresh(class);
-                *slot = Slot::Def(other);
-                copies.push((class, v, other));
-            }
-        }
-        let line = instruction.line;
         self.code.push(instruction);
-        for (class, to, from) in copies {
-            let mut copy = Instruction::new(self.copy_handler(class));
-            copy.d = Slot::Def(to);
-            copy.a = Slot::Use(from);
-            copy.b = Slot::Use(from);
-            copy.line = line;
-            copy.guarded = self.guarded;
-            self.code.push(copy);
-        }
     }
 
     pub fn copy_handler(&self, class: Class) -> Handler {

@@ -100,19 +100,6 @@ impl Instruction {
             .chain(self.list.iter().copied())
     }
 
-    pub fn slots_mut(&mut self) -> impl Iterator<Item = &mut Slot> {
-        [
-            &mut self.d,
-            &mut self.a,
-            &mut self.b,
-            &mut self.c,
-            &mut self.x,
-            &mut self.y,
-        ]
-        .into_iter()
-        .chain(self.list.iter_mut())
-    }
-
     pub fn defs(&self) -> impl Iterator<Item = Virtual> + '_ {
         self.slots().filter_map(|slot| {
             if let Slot::Def(v) = slot {
