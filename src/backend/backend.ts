@@ -55,7 +55,7 @@ export async function startBackend(options: BackendOptions): Promise<Backend> {
     workers,
     log,
     gpus: reporter.gpus,
-    usage: sampler.latest,
+    usage: sampler.current,
     ledgers: () => readLedgers(workers.ledgers),
     isRevoked: (claimUid) => gateways.isRevoked(claimUid),
   });
@@ -71,7 +71,7 @@ export async function startBackend(options: BackendOptions): Promise<Backend> {
   return {
     gpus: reporter.gpus,
     sessions: registry.list,
-    usage: sampler.latest,
+    usage: sampler.current,
     connected,
     async closeClaim(claimUid, deadline) {
       const outcome = await closeClaim({ clock, registry, gateways }, claimUid, deadline);

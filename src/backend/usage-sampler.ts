@@ -5,17 +5,21 @@ import { nextSample, noUsage, type UsageSample } from './usage.ts';
 const INTERVAL_MS = 1000;
 
 export interface UsageSampler extends Disposable {
-  readonly latest: () => UsageSample;
+  /** What the accounts say at this moment; utilisation is that of the last one to two seconds. */
+  readonly current: () => UsageSample;
 }
 
-/** Reads the accounts of the node every second. */
+/** Reads the accounts of the node every second, so that there is a moment before to compare the present one with. */
 export function startUsageSampler(directory: string, clock: Clock, failed: (err: unknown) => void): UsageSampler {
-  let sample = noUsage;
+  let [earlier, latest] = [noUsage, noUsage];
   let timer: Disposable;
+  const sampleAfter = (before: UsageSample): UsageSample =>
+    nextSample(before, readLedgers(directory), clock.now().getTime());
+
   const schedule = (): void => {
     timer = clock.after(INTERVAL_MS, () => {
       try {
-        sample = nextSample(sample, readLedgers(directory), clock.now().getTime());
+        [earlier, latest] = [latest, sampleAfter(latest)];
       } catch (err) {
         failed(err);
       }
@@ -23,5 +27,5 @@ export function startUsageSampler(directory: string, clock: Clock, failed: (err:
     });
   };
   schedule();
-  return { latest: () => sample, [Symbol.dispose]: () => timer[Symbol.dispose]() };
+  return { current: () => sampleAfter(earlier), [Symbol.dispose]: () => timer[Symbol.dispose]() };
 }

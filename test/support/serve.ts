@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** The install prefix that `make build` fills. */
-export const PREFIX = resolve(import.meta.dirname, '../../build/dist');
+const PREFIX = resolve(import.meta.dirname, '../../build/dist');
 
 /** What a program did. */
 export interface Ran {
