@@ -97,6 +97,12 @@ impl FaultSwitch {
                 self.look(now);
             }
         }
+        self.last_seen()
+    }
+
+    /// The fault at the last look.
+    #[inline]
+    pub fn last_seen(&self) -> Option<Fault> {
         match self.word.load(Relaxed) {
             NONE => None,
             HANG => Some(Fault::Hang),

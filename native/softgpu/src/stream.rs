@@ -181,10 +181,11 @@ impl Stream {
     }
 
     /// True where the caller may do an operation itself: nothing is before it, here or by the legacy stream's rules.
+    /// The caller has checked the context, and thereby looked for faults.
     #[inline]
     pub fn is_clear(&self) -> bool {
         let context = self.context();
-        if !self.is_idle() || context.device.faults.fault() == Some(Fault::Hang) {
+        if !self.is_idle() || context.device.faults.last_seen() == Some(Fault::Hang) {
             return false;
         }
         if self.legacy {

@@ -40,12 +40,12 @@ impl Drop for Book<'_> {
 impl Shared {
     /// The sections under the book are short and free of waiting, so a plain wait is enough.
     pub(super) fn book(&self) -> Book<'_> {
-        let acquired = loop {
-            if let Some(acquired) = mutex::lock_within(&self.header().book, 1000) {
-                break acquired;
-            }
-        };
-        if acquired == Acquired::HolderDied {
+        let book = &self.header().book;
+        let mut acquired = mutex::try_lock(book);
+        while acquired.is_none() {
+            acquired = mutex::lock_within(book, 1000);
+        }
+        if acquired == Some(Acquired::HolderDied) {
             self.recount();
         }
         Book(self)

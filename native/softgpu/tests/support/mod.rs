@@ -7,14 +7,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The library under test, beside the test's own executable.
+/// The library under test: cargo builds it beside the test's own executable.
 pub fn library_path() -> PathBuf {
-    let mut path = std::env::current_exe().unwrap();
-    path.pop();
-    if path.ends_with("deps") {
-        path.pop();
-    }
-    path.join("libaquifer_softgpu.so")
+    let executable = std::env::current_exe().unwrap();
+    let path = executable.parent().unwrap().join("libaquifer_softgpu.so");
+    assert!(path.exists(), "{path:?} was not built");
+    path
 }
 
 fn library() -> usize {
