@@ -45,18 +45,17 @@ async function csr({
 }
 
 describe('the authority', () => {
-  test('is made at the first start, for its owner alone, and is the same afterwards but for its epoch', async () => {
+  test('is made at the first start, for its owner alone, and is the same afterwards', async () => {
     const first = await open();
     const second = await open();
     expect(second).toMatchObject({ id: first.id, caPem: first.caPem, ticketKeys: first.ticketKeys });
-    expect([first.epoch, second.epoch]).toEqual([1, 2]);
     expect(statSync(join(directory, 'pki')).mode & 0o777).toBe(0o700);
     const files = readdirSync(join(directory, 'pki'));
-    expect(files.toSorted((a, b) => a.localeCompare(b))).toEqual(['ca.pem', 'epoch', 'ticket-key.pem']);
+    expect(files.toSorted((a, b) => a.localeCompare(b))).toEqual(['ca.pem', 'ticket-key.pem']);
     for (const file of files) expect(statSync(join(directory, 'pki', file)).mode & 0o777).toBe(0o600);
   });
 
-  test.each(['ca.pem', 'ticket-key.pem', 'epoch'])('says which file is damaged: %s', async (file) => {
+  test.each(['ca.pem', 'ticket-key.pem'])('says which file is damaged: %s', async (file) => {
     await open();
     writeFileSync(join(directory, 'pki', file), 'rubbish');
     await expect(open()).rejects.toThrow();

@@ -33,8 +33,6 @@ export interface Authority {
   readonly caPem: string;
   readonly ticketKey: SigningKey;
   readonly ticketKeys: readonly VerifyingKey[];
-  /** Higher than that of every start before: gateways refuse tickets of an epoch below the highest they have seen. */
-  readonly epoch: number;
   signServer(csrPem: string, node: string): Promise<Result<string, CsrRefusal>>;
 }
 
@@ -44,13 +42,11 @@ export async function openAuthority({ directory, clock }: AuthorityOptions): Pro
   chmodSync(directory, 0o700);
   const ca = await certificateAuthority(join(directory, 'ca.pem'), clock.now());
   const { key: ticketKey, x } = ticketSigningKey(join(directory, 'ticket-key.pem'));
-  const epoch = nextEpoch(join(directory, 'epoch'));
   return {
     id: fingerprint(ca.certificate.publicKey.rawData),
     caPem: ca.certificate.toString('pem'),
     ticketKey,
     ticketKeys: [{ kid: ticketKey.kid, x }],
-    epoch,
     signServer: (csrPem, node) => signServer(ca, csrPem, node, clock.now()),
   };
 }
@@ -93,15 +89,6 @@ function newKeyFile(path: string): string {
   const text = pemOf(generateKeyPairSync('ed25519').privateKey);
   writeDurably(path, text);
   return text;
-}
-
-/** Counts the starts. The new number is on the disk before anything is signed with it. */
-function nextEpoch(path: string): number {
-  const text = readIfThere(path) ?? '0';
-  const last = Number(text.trim());
-  if (!/^[0-9]+\s*$/.test(text) || !Number.isSafeInteger(last)) throw damaged(path);
-  writeDurably(path, `${last + 1}\n`);
-  return last + 1;
 }
 
 const pemOf = (key: KeyObject): string => String(key.export({ type: 'pkcs8', format: 'pem' }));

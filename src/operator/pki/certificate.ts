@@ -1,9 +1,9 @@
-import './metadata-reflection.ts';
+import 'reflect-metadata';
 import type * as X509 from '@peculiar/x509';
 import { randomBytes, type webcrypto } from 'node:crypto';
 import { err, ok, type Result } from '../../lib/result.ts';
 
-// Not a static import: those of CommonJS modules may be run before metadata-reflection.ts.
+// Not a static import: those of CommonJS modules may be run before reflect-metadata, which this one asks for when loaded.
 const x509 = await import('@peculiar/x509');
 
 /** The certificate authority of one pool: it vouches for gateways, by the name of their node and nothing else. */
