@@ -5,6 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { onDiskOf } from '../../test/support/own-disk.ts';
 import { openEmbeddedStore } from './store.ts';
 
 const support = resolve(import.meta.dirname, '../../test/support');
@@ -88,25 +89,11 @@ describe('killed while it writes', () => {
   });
 });
 
-// A disk of its own needs a mount, which needs root or a user namespace.
-const inOwnNamespace = ['unshare', '--user', '--map-root-user', '--mount'] as const;
-const canMount = spawnSync(inOwnNamespace[0], [...inOwnNamespace.slice(1), 'true']).status === 0;
-const onOwnDisk = canMount ? test : test.skip;
-
-onOwnDisk('on a full disk the store refuses writes, loses nothing and recovers', () => {
+test('on a full disk the store refuses writes, loses nothing and recovers', () => {
   const disk = mkdtempSync(join(tmpdir(), 'aquifer-disk-'));
-  const script = 'mount -t tmpfs -o size=2m none "$1" && exec "$2" "$3" "$1" 524288';
-  const argv = [
-    ...inOwnNamespace.slice(1),
-    'sh',
-    '-c',
-    script,
-    'sh',
-    disk,
-    process.execPath,
-    join(support, 'store-full-disk.ts'),
-  ];
-  const { stdout, stderr } = spawnSync(inOwnNamespace[0], argv, { encoding: 'utf8' });
+  const fillsIt = [process.execPath, join(support, 'store-full-disk.ts'), disk, '524288'];
+  const [command, ...words] = onDiskOf(2 << 20, disk, fillsIt);
+  const { stdout, stderr } = spawnSync(command, words, { encoding: 'utf8' });
   rmSync(disk, { recursive: true });
   expect({ stdout, stderr }).toMatchObject({ stdout: expect.stringMatching(/^\{/) });
   const report = JSON.parse(stdout) as { stored: number };

@@ -74,7 +74,7 @@ fn clear_fault(directory: &Directory) {
 }
 
 #[test]
-#[ignore = "a process of other tests"]
+#[ignore = "run by memory_is_the_sum_over_processes_and_comes_back_when_one_dies"]
 fn child_holds_memory() {
     start();
     device_memory(std::env::var("HOLD_BYTES").unwrap().parse().unwrap());
@@ -118,7 +118,7 @@ fn memory_is_the_sum_over_processes_and_comes_back_when_one_dies() {
 }
 
 #[test]
-#[ignore = "a process of other tests"]
+#[ignore = "run by memory_is_the_sum_over_processes_and_comes_back_when_one_dies"]
 fn child_sees_memory() {
     start();
     let expected: usize = std::env::var("EXPECT_FREE").unwrap().parse().unwrap();
@@ -153,7 +153,7 @@ fn another_memory_size_is_refused_while_the_device_is_used() {
 }
 
 #[test]
-#[ignore = "a process of other tests"]
+#[ignore = "run by another_memory_size_is_refused_while_the_device_is_used"]
 fn child_other_size() {
     assert_eq!(cu!(cuInit(0u32)), 304);
 }
