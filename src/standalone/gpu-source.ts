@@ -13,12 +13,25 @@ export class NoGpus extends Error {
 
 const NVIDIA: GpuSource = { driver: 'libcuda.so.1', nvml: 'libnvidia-ml.so.1', environment: {} };
 
-/** Software GPUs: `setting` is COUNTxMEMORY, such as 2x8Gi. Their processes share what they do through a directory. */
-export function softwareGpus(setting: string, prefix: InstallPrefix, dirs: DataDir): GpuSource {
+/** Where software GPUs are and run. */
+interface SoftwareGpuPlace {
+  readonly prefix: Pick<InstallPrefix, 'softwareGpuLibraries'>;
+  readonly dirs: DataDir;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/**
+ * Software GPUs: `setting` is COUNTxMEMORY, such as 2x8Gi. Their processes share what they do through a directory; their model
+ * and whatever else they can be told is taken from the variables of `env` that begin with `SOFTGPU_`.
+ */
+export function softwareGpus(setting: string, { prefix, dirs, env }: SoftwareGpuPlace): GpuSource {
+  const own = Object.entries(env).filter(
+    (entry): entry is [string, string] => entry[0].startsWith('SOFTGPU_') && entry[1] !== undefined,
+  );
   return {
     driver: join(prefix.softwareGpuLibraries, 'libcuda.so.1'),
     nvml: join(prefix.softwareGpuLibraries, 'libnvidia-ml.so.1'),
-    environment: { SOFTGPU_DEVICES: setting, SOFTGPU_STATE_DIR: dirs.softwareGpus },
+    environment: { ...Object.fromEntries(own), SOFTGPU_DEVICES: setting, SOFTGPU_STATE_DIR: dirs.softwareGpus },
   };
 }
 

@@ -58,7 +58,7 @@ async function run(config: ServeConfig): Promise<void> {
 function gpusOf({ softwareGpus: wanted, dataDir }: ServeConfig, prefix: InstallPrefix): Promise<GpuSource> {
   if (wanted === undefined) return nvidiaGpus(prefix.worker);
   const setting = `${wanted.count}x${formatBytes(wanted.memoryBytes)}`;
-  return Promise.resolve(softwareGpus(setting, prefix, dataDirAt(dataDir)));
+  return Promise.resolve(softwareGpus(setting, { prefix, dirs: dataDirAt(dataDir), env: process.env }));
 }
 
 function explain(error: unknown): number {
