@@ -43,8 +43,7 @@ impl Program {
                 "cuModuleLoadData",
                 (driver.cuModuleLoadData)(&mut module, image),
             )?;
-            let found =
-                (driver.cuModuleGetFunction)(&mut function, module, c"nothing".as_ptr());
+            let found = (driver.cuModuleGetFunction)(&mut function, module, c"nothing".as_ptr());
             driver.check("cuModuleGetFunction", found)?;
         }
         Ok(Self {
@@ -87,5 +86,33 @@ impl Program {
         // SAFETY: takes nothing.
         let result = unsafe { (self.driver.cuCtxSynchronize)() };
         self.driver.check("cuCtxSynchronize", result)
+    }
+
+    /// Allocates device memory.
+    pub fn allocate(&self, bytes: usize) -> Result<CUdeviceptr, String> {
+        let mut address = 0;
+        // SAFETY: the result is valid to write to.
+        let result = unsafe { (self.driver.cuMemAlloc)(&mut address, bytes) };
+        self.driver.check("cuMemAlloc", result).map(|()| address)
+    }
+
+    pub fn free(&self, address: CUdeviceptr) -> Result<(), String> {
+        // SAFETY: takes a number.
+        let result = unsafe { (self.driver.cuMemFree)(address) };
+        self.driver.check("cuMemFree", result)
+    }
+
+    pub fn to_device(&self, address: CUdeviceptr, bytes: &[u8]) -> Result<(), String> {
+        // SAFETY: reads the slice.
+        let result =
+            unsafe { (self.driver.cuMemcpyHtoD)(address, bytes.as_ptr().cast(), bytes.len()) };
+        self.driver.check("cuMemcpyHtoD", result)
+    }
+
+    pub fn to_host(&self, bytes: &mut [u8], address: CUdeviceptr) -> Result<(), String> {
+        // SAFETY: writes the slice, and waits until it is written.
+        let result =
+            unsafe { (self.driver.cuMemcpyDtoH)(bytes.as_mut_ptr().cast(), address, bytes.len()) };
+        self.driver.check("cuMemcpyDtoH", result)
     }
 }

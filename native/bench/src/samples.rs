@@ -17,6 +17,13 @@ impl Samples {
         self.0.push(ns);
     }
 
+    /// Keeps a time, unless it only warmed up.
+    pub fn push_if(&mut self, keep: bool, ns: u64) {
+        if keep {
+            self.push(ns);
+        }
+    }
+
     /// The p-th percentile by nearest rank; 0 when there is none.
     pub fn percentile(&self, p: usize) -> f64 {
         let mut sorted = self.0.clone();
@@ -73,6 +80,13 @@ impl<'a> Report<'a> {
     pub fn beside(mut self, what: &'a str, raw: &Samples) -> Self {
         self.reference = Some(what);
         self.ratio = Some(self.p50 / raw.percentile(50));
+        self
+    }
+
+    /// Tells the times of one of `count` things that every sample did.
+    pub fn each(mut self, count: usize) -> Self {
+        self.p50 /= count as f64;
+        self.p99 /= count as f64;
         self
     }
 
