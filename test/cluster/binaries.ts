@@ -4,12 +4,7 @@ import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { cacheFolder, MODULES } from './cache.ts';
-import { COMPONENTS, type Component } from './components.ts';
-
-/** A command of the test cluster. */
-export type Command = {
-  [C in (typeof COMPONENTS)[number] as C['name']]: keyof C['commands'];
-}[(typeof COMPONENTS)[number]['name']];
+import { COMPONENTS, type Command, type Component } from './components.ts';
 
 const REPORT_EVERY_MS = 10_000;
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { COMPONENTS } from './components.ts';
+import { COMPONENTS, DEBIAN_PACKAGES } from './components.ts';
 
 /** Where the modules that pin versions lie. */
 export const MODULES = join(import.meta.dirname, 'modules');
@@ -15,7 +15,9 @@ export function cacheFolder(): string {
 }
 
 function versionKey(): string {
-  const hash = createHash('sha256').update(JSON.stringify(COMPONENTS)).update(process.arch);
+  const hash = createHash('sha256')
+    .update(JSON.stringify([COMPONENTS, DEBIAN_PACKAGES]))
+    .update(process.arch);
   for (const file of readdirSync(MODULES, { recursive: true, encoding: 'utf8' }).toSorted()) {
     const path = join(MODULES, file);
     if (statSync(path).isFile()) hash.update(file).update(readFileSync(path));

@@ -60,3 +60,18 @@ export const COMPONENTS = [
   { name: 'coredns', version: '1.14.7', commands: { coredns: 'github.com/coredns/coredns' } },
   { name: 'helm', version: '4.3.1', commands: { helm: 'helm.sh/helm/v4/cmd/helm' } },
 ] as const satisfies readonly Component[];
+
+/** A command of the test cluster. */
+export type Command = {
+  [C in (typeof COMPONENTS)[number] as C['name']]: keyof C['commands'];
+}[(typeof COMPONENTS)[number]['name']];
+
+export const ALL_COMMANDS = COMPONENTS.flatMap(({ commands }) => Object.keys(commands)) as readonly Command[];
+
+/** runc, nft and busybox, which no Go module offers, with the libraries that a small Debian may lack. */
+export const DEBIAN_PACKAGES = [
+  ...['runc', 'libseccomp2'],
+  ...['nftables', 'libnftables1', 'libnftnl11', 'libjansson4', 'libmnl0', 'libxtables12', 'libgmp10'],
+  ...['libedit2', 'libbsd0', 'libmd0'],
+  'busybox-static',
+];
