@@ -17,8 +17,9 @@ export default {
       displayName: 'unit',
       roots: ['<rootDir>/src', '<rootDir>/test'],
       testMatch: ['**/*.test.ts'],
-      testPathIgnorePatterns: ['/test/e2e/'],
+      testPathIgnorePatterns: ['/test/(e2e|cluster)/'],
     },
     { ...common, displayName: 'e2e', roots: ['<rootDir>/test'], testMatch: ['**/test/e2e/**/*.test.ts'] },
+    { ...common, displayName: 'cluster', roots: ['<rootDir>/test'], testMatch: ['**/test/cluster/**/*.test.ts'] },
   ],
 };

@@ -69,9 +69,18 @@ export type Command = {
 export const ALL_COMMANDS = COMPONENTS.flatMap(({ commands }) => Object.keys(commands)) as readonly Command[];
 
 /** runc, nft and busybox, which no Go module offers, with the libraries that a small Debian may lack. */
-export const DEBIAN_PACKAGES = [
-  ...['runc', 'libseccomp2'],
-  ...['nftables', 'libnftables1', 'libnftnl11', 'libjansson4', 'libmnl0', 'libxtables12', 'libgmp10'],
-  ...['libedit2', 'libbsd0', 'libmd0'],
+export const DEBIAN_PACKAGES: readonly string[] = [
+  'runc',
+  'libseccomp2',
+  'nftables',
+  'libnftables1',
+  'libnftnl11',
+  'libjansson4',
+  'libmnl0',
+  'libxtables12',
+  'libgmp10',
+  'libedit2',
+  'libbsd0',
+  'libmd0',
   'busybox-static',
 ];
