@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PREFIX ?= /usr/local
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help demo test verify bench cluster-up cluster-down build install uninstall setup native generate format lint clean
+.PHONY: help demo test verify bench images cluster-up cluster-down build install uninstall setup native generate format lint clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -20,6 +20,9 @@ verify: setup ## check that generated files, format, lint, imports and names are
 
 bench: build ## measure: JSON in build/bench and a table here (SUITE=dataplane for one suite)
 	@node bench/run.ts $(if $(SUITE),--suite $(SUITE))
+
+images: build ## write the operator's and the node's image as OCI archives to build/images
+	@node scripts/images.ts
 
 cluster-up: setup ## a real Kubernetes of two nodes on this machine (root; CLUSTER_ID=1 for another one)
 	@node scripts/cluster.ts up

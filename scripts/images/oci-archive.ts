@@ -77,6 +77,7 @@ async function addJson(folder: string, value: object, mediaType: string): Promis
 }
 
 function tar(words: readonly string[]): void {
+  const readable = '--mode=u+rwX,go+rX'; // Whatever the umask, and the folder itself is a temporary one.
   const sameBytes = ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', '--mtime=@0', '--format=gnu'];
-  execFileSync('tar', ['--create', ...sameBytes, ...words]);
+  execFileSync('tar', ['--create', readable, ...sameBytes, ...words]);
 }

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeOciArchive } from '../../scripts/images/oci-archive.ts';
 import { cacheFolder } from './cache.ts';
@@ -41,6 +41,7 @@ async function fromFolder(
 
 function fillBusybox(root: string, program: string): void {
   for (const folder of ['bin', 'etc', 'tmp']) mkdirSync(join(root, folder));
+  chmodSync(join(root, 'tmp'), 0o1777);
   copyFileSync(program, join(root, 'bin/busybox'));
   const applets = execFileSync(program, ['--list'], { encoding: 'utf8' }).trim().split('\n');
   for (const applet of applets.filter((name) => name !== 'busybox')) symlinkSync('busybox', join(root, 'bin', applet));

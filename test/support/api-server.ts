@@ -37,7 +37,7 @@ export interface ApiServer extends AsyncDisposable {
 export async function startApiServer(): Promise<ApiServer> {
   const bin = await ensureBinaries(['etcd', 'kube-apiserver']);
   const folder = mkdtempSync(join(tmpdir(), 'aq-api-'));
-  // An address of its own, of 16 million on loopback: the port stays free for a restart and for others.
+  // An address of its own, of 16 million on loopback: the ports stay free for a restart and for others.
   const address = `127.${randomInt(1, 255)}.${randomInt(1, 255)}.${randomInt(1, 255)}`;
   const url = `https://${address}:${PORT}`;
   const authority = await ClusterAuthority.create(join(folder, 'pki'));
@@ -46,9 +46,8 @@ export async function startApiServer(): Promise<ApiServer> {
   const kubeconfig = join(folder, 'kubeconfig');
   writeKubeconfig(kubeconfig, url, authority.folder, 'admin');
 
-  const etcdSocket = join(folder, 'etcd.sock');
-  const etcdUrl = `unix://${etcdSocket}`;
-  const etcdCommand = etcdArguments(join(folder, 'etcd'), etcdUrl, `unix://${join(folder, 'peer.sock')}`);
+  const etcdUrl = `http://${address}:2379`;
+  const etcdCommand = etcdArguments(join(folder, 'etcd'), etcdUrl, `http://${address}:2380`);
   const etcd = new BackgroundProgram('etcd', [join(bin, 'etcd'), ...etcdCommand], join(folder, 'etcd.log'));
   const extra = [`--bind-address=${address}`, `--advertise-address=${address}`, '--endpoint-reconciler-type=none'];
   const command = apiServerArguments({ etcdUrl, port: PORT, certificates: authority.folder, extra });
@@ -64,7 +63,7 @@ export async function startApiServer(): Promise<ApiServer> {
     rmSync(folder, { recursive: true, force: true });
   };
   try {
-    await etcd.start(() => answers(plainRequest({ socketPath: etcdSocket, path: '/health' })), READY_MS);
+    await etcd.start(() => answers(plainRequest(`${etcdUrl}/health`)), READY_MS);
     await start();
   } catch (error) {
     await remove();

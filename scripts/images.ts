@@ -1,0 +1,85 @@
+/** `make images`: the operator's and the node's image as OCI archives, without a container engine, from build/dist and Debian. */
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { fillBase, NONROOT } from './images/base.ts';
+import { collectLicences } from './images/licences.ts';
+import { writeOciArchive } from './images/oci-archive.ts';
+
+const DIST = resolve(import.meta.dirname, '../build/dist');
+const OUTPUT = resolve(import.meta.dirname, '../build/images');
+const PREFIX = 'usr/local';
+const NODE = 'libexec/aquifer/node';
+const JAVASCRIPT = ['lib/aquifer/js', 'lib/aquifer/node_modules', NODE];
+
+/** Types, their sources and maps: no program reads them. */
+const FOR_DEVELOPERS = /\.([cm]?ts|map)$/;
+
+interface Contents {
+  readonly name: string;
+  readonly description: string;
+  /** Of build/dist. */
+  readonly paths: readonly string[];
+  /** The crates of the native programs and libraries among them. */
+  readonly crates: readonly string[];
+}
+
+const IMAGES: readonly Contents[] = [
+  {
+    name: 'aquifer-operator',
+    description: 'Aquifer: allocates vGPUs of pooled GPUs to claims',
+    paths: [...JAVASCRIPT, 'share/aquifer/crds'],
+    crates: [],
+  },
+  {
+    name: 'aquifer-node',
+    description: 'Aquifer: serves vGPUs on a node, and connects the programs of its pods to theirs',
+    paths: [...JAVASCRIPT, 'libexec/aquifer', 'bin/aquifer-connector', 'lib/aquifer/client', 'lib/aquifer/softgpu'],
+    crates: ['gateway', 'spawner', 'worker', 'connector', 'client', 'softgpu'].map((name) => `aquifer-${name}`),
+  },
+];
+
+const { version } = JSON.parse(readFileSync(resolve(DIST, '../../package.json'), 'utf8')) as {
+  readonly version: string;
+};
+const revision = execFileSync('git', ['rev-parse', 'HEAD'], { cwd: import.meta.dirname, encoding: 'utf8' }).trim();
+
+for (const contents of IMAGES) {
+  const archive = join(OUTPUT, `${contents.name}.tar`);
+  const root = mkdtempSync(join(tmpdir(), 'aq-image-'));
+  try {
+    fill(root, contents);
+    await writeOciArchive({ name: `${contents.name}:${version}`, root, config: configOf(contents) }, archive);
+  } finally {
+    rmSync(root, { recursive: true, force: true });
+  }
+  console.log(`${archive}  ${contents.name}:${version}  ${Math.round(statSync(archive).size / 2 ** 20)} MiB`);
+}
+
+function fill(root: string, { paths, crates }: Contents): void {
+  fillBase(root);
+  const options = { recursive: true, verbatimSymlinks: true, filter: (path: string) => !FOR_DEVELOPERS.test(path) };
+  for (const path of paths) cpSync(join(DIST, path), join(root, PREFIX, path), options);
+  execFileSync('strip', [join(root, PREFIX, NODE)]); // Its symbols are a fifth of it.
+  collectLicences(join(root, 'usr/share/doc/aquifer'), crates);
+}
+
+/** The chart names what runs; without a name it is the command line. */
+function configOf({ name, description }: Contents): object {
+  const label = (key: string, value: string): readonly [string, string] => [`org.opencontainers.image.${key}`, value];
+  return {
+    Entrypoint: [`/${PREFIX}/${NODE}`, '--disable-warning=ExperimentalWarning'],
+    Cmd: [`/${PREFIX}/lib/aquifer/js/cli/main.js`, 'version'],
+    Env: [`PATH=/${PREFIX}/bin:/usr/bin:/bin`],
+    User: `${NONROOT}:${NONROOT}`,
+    WorkingDir: '/',
+    Labels: Object.fromEntries([
+      label('title', name),
+      label('description', description),
+      label('version', version),
+      label('revision', revision),
+      label('licenses', 'Apache-2.0'),
+    ]),
+  };
+}
