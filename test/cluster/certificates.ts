@@ -1,10 +1,10 @@
-import '../../src/operator/pki/metadata-reflection.ts';
+import 'reflect-metadata';
 import type * as X509 from '@peculiar/x509';
 import { randomBytes, webcrypto } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-// Not a static import: those of CommonJS modules may be run before metadata-reflection.ts.
+// Not a static import: those of CommonJS modules may be run before reflect-metadata, which this one asks for when loaded.
 const x509 = await import('@peculiar/x509');
 
 const P256 = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
@@ -85,7 +85,7 @@ export class ClusterAuthority {
   async #write(
     file: string,
     { privateKey }: webcrypto.CryptoKeyPair,
-    certificate: X509.X509Certificate,
+    certificate: x509.X509Certificate,
   ): Promise<void> {
     this.#put(`${file}.key`, await pem('pkcs8', privateKey, 'PRIVATE KEY'));
     this.#put(`${file}.crt`, certificate.toString('pem'));
