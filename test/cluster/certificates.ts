@@ -85,7 +85,7 @@ export class ClusterAuthority {
   async #write(
     file: string,
     { privateKey }: webcrypto.CryptoKeyPair,
-    certificate: x509.X509Certificate,
+    certificate: X509.X509Certificate,
   ): Promise<void> {
     this.#put(`${file}.key`, await pem('pkcs8', privateKey, 'PRIVATE KEY'));
     this.#put(`${file}.crt`, certificate.toString('pem'));
