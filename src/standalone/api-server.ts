@@ -49,8 +49,10 @@ export async function serveApi(path: string, services: ApiServices): Promise<Asy
   };
 }
 
+const ORIGIN = 'http://aquifer';
+
 async function serveRequest(services: ApiServices, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const url = new URL(request.url ?? '/', 'http://aquifer');
+  const url = URL.parse(request.url ?? '/', ORIGIN) ?? new URL(ORIGIN); // `//` is a target, and no URL.
   const route = routeOf(url.pathname);
   try {
     if (route === undefined) throw new ApiFailure(failure(404, 'NotFound', `there is nothing at ${url.pathname}`));

@@ -3,7 +3,7 @@ import type { Kinds } from '../api/kinds.ts';
 import type { TicketFile } from '../api/ticket-file.ts';
 import { textField } from '../ipc/json-lines.ts';
 import type { Log } from '../lib/log.ts';
-import type { Key, Store } from '../runtime/store.ts';
+import { StoreError, type Key, type Store } from '../runtime/store.ts';
 import type { ReconnectingClient } from './reconnecting-client.ts';
 
 export interface LocalOffersDeps {
@@ -58,7 +58,13 @@ async function followDeletions(
   deleted: (claim: Key) => Promise<void>,
 ): Promise<void> {
   const { resourceVersion } = await store.list('VGPUClaim');
-  for await (const event of store.watch('VGPUClaim', { resourceVersion, signal })) {
-    if (event.type === 'DELETED') await deleted(event.object.metadata);
+  try {
+    for await (const event of store.watch('VGPUClaim', { resourceVersion, signal })) {
+      if (event.type === 'DELETED') await deleted(event.object.metadata);
+    }
+  } catch (error) {
+    // It fell behind, and goes on from now.
+    if (error instanceof StoreError && error.code === 'Expired') return followDeletions(store, signal, deleted);
+    throw error;
   }
 }

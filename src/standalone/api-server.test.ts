@@ -1,0 +1,23 @@
+import { expect, test } from '@jest/globals';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { commandLineFixture } from '../../test/support/command-line-fixture.ts';
+
+test('a request whose target is no path is answered, and the next one too', async () => {
+  await using fixture = await commandLineFixture();
+  for (const target of ['//', '/apis/%', 'http://[', '*']) {
+    expect(await statusLine(join(fixture.directory, 'api.sock'), target)).toMatch(/^HTTP\/1.1 40[04] /);
+  }
+});
+
+function statusLine(path: string, target: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let answer = '';
+    const socket = connect(path, () =>
+      socket.end(`GET ${target} HTTP/1.1\r\nHost: aquifer\r\nConnection: close\r\n\r\n`),
+    );
+    socket.on('data', (chunk: Buffer) => (answer += chunk.toString()));
+    socket.on('close', () => resolve(answer));
+    socket.on('error', reject);
+  });
+}
