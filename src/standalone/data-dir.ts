@@ -1,5 +1,5 @@
-import { chmodSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { chmodSync, existsSync, mkdirSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 
 /** Every path below the data directory that this process knows. */
 export interface DataDir {
@@ -41,11 +41,24 @@ export function dataDirAt(root: string): DataDir {
   };
 }
 
-/** Makes the directories that are missing, and closes to others what belongs to this user alone. */
+/**
+ * Makes the directories that are missing, and closes to others what belongs to this user alone.
+ * @throws Error that names the directory and what is in the way.
+ */
 export function makeDataDir(dirs: DataDir): void {
   const { root, run, log, pki, ledgers, turns, sockets, connector, softwareGpus } = dirs;
-  for (const directory of [root, run, log, pki, ledgers, turns, sockets, connector, softwareGpus]) {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+  try {
+    for (const directory of [root, run, log, pki, ledgers, turns, sockets, connector, softwareGpus]) make(directory);
+    for (const directory of [run, pki, connector]) chmodSync(directory, 0o700);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new Error(`the data directory ${root} cannot be used: ${why}; choose another with --data-dir`, { cause });
   }
-  for (const directory of [run, pki, connector]) chmodSync(directory, 0o700);
+}
+
+/** Not `recursive`: Node then tries for ever below a directory that takes no entries, such as /proc. */
+function make(directory: string): void {
+  if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() === true) return;
+  if (!existsSync(dirname(directory))) make(dirname(directory));
+  mkdirSync(directory, { mode: 0o700 });
 }

@@ -54,7 +54,7 @@ export async function startProcess(program: NativeProgram): Promise<RunRecord> {
   if (ended === undefined) child.kill('SIGKILL');
   const why = ended ?? `it was not ready within ${START_TIMEOUT_MS / 1000} s`;
   throw new Error(
-    `the ${program.name} did not start: ${why}; its log ${program.log} ends with: ${lastLine(program.log)}`,
+    `the ${program.name} did not start: ${why}; it said: ${lastWords(program.log)} (its log is ${program.log})`,
   );
 }
 
@@ -88,4 +88,13 @@ function readIfThere(path: string): string | undefined {
   }
 }
 
-const lastLine = (path: string): string => readIfThere(path)?.trimEnd().split('\n').at(-1) ?? '';
+/** What the program said last: the reason alone where its log has one. */
+function lastWords(path: string): string {
+  const line = readIfThere(path)?.trimEnd().split('\n').at(-1) ?? '';
+  try {
+    const { reason } = JSON.parse(line) as { readonly reason?: unknown };
+    return typeof reason === 'string' ? reason : line;
+  } catch {
+    return line;
+  }
+}

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 
@@ -8,9 +8,15 @@ const ROOT = resolve(import.meta.dirname, '../..');
 export const KERNELS = join(ROOT, 'examples/kernels');
 
 /** Compiles an example into `directory` and returns its path: an ordinary CUDA program that knows nothing of us. */
-export function compileExample(name: 'matmul' | 'histogram', directory: string): string {
-  mkdirSync(directory, { recursive: true });
-  const program = join(directory, name);
-  execFileSync('cc', ['-O2', '-o', program, join(ROOT, 'examples', `${name}.c`), '-ldl', '-lm']);
+export const compileExample = (name: 'matmul' | 'histogram', directory: string): string =>
+  compile(join(ROOT, 'examples', `${name}.c`), join(directory, name));
+
+/** Compiles a program that only tests run, as ordinary as the examples. */
+export const compileTestProgram = (name: 'misbehave' | 'steady', directory: string): string =>
+  compile(join(ROOT, 'test/programs', `${name}.c`), join(directory, name));
+
+function compile(source: string, program: string): string {
+  mkdirSync(dirname(program), { recursive: true });
+  execFileSync('cc', ['-O2', '-o', program, source, '-ldl', '-lm']);
   return program;
 }

@@ -30,6 +30,12 @@ export interface ServeOptions {
   readonly dataDir?: string;
 }
 
+/** A command that runs: `ended` says what it did. */
+export interface Running {
+  readonly child: ChildProcess;
+  readonly ended: Promise<Ran>;
+}
+
 /** An `aquifer serve` of the installed product, on a data directory of its own. Disposing it stops it and looks behind it. */
 export interface Serve extends AsyncDisposable {
   readonly dataDir: string;
@@ -38,8 +44,8 @@ export interface Serve extends AsyncDisposable {
   output(): string;
   /** Runs the command line to its end. */
   cli(words: readonly string[], options?: RunOptions): Promise<Ran>;
-  /** Starts a command and lets it run: `ended` says what it did. */
-  start(words: readonly string[], options?: RunOptions): { readonly child: ChildProcess; readonly ended: Promise<Ran> };
+  /** Starts a command and lets it run. */
+  start(words: readonly string[], options?: RunOptions): Running;
   /** kill -9, as a crash would. What it had started lives on. */
   crash(): Promise<void>;
   /** Stops serve as its user would. @throws Error that lists the processes which are left. */
@@ -164,11 +170,7 @@ const SIGNALS: Readonly<Record<string, number>> = {
   SIGTERM: 15,
 };
 
-function run(
-  words: readonly string[],
-  dataDir: string,
-  { stdin = '', env = {} }: RunOptions = {},
-): { readonly child: ChildProcess; readonly ended: Promise<Ran> } {
+function run(words: readonly string[], dataDir: string, { stdin = '', env = {} }: RunOptions = {}): Running {
   const child = spawn(join(PREFIX, 'bin/aquifer'), words, {
     env: { ...process.env, AQUIFER_DATA_DIR: dataDir, NODE_OPTIONS: '', ...env },
     stdio: 'pipe',

@@ -1,0 +1,25 @@
+import type { SessionView } from '../../src/api/session-view.ts';
+import type { Serve } from './serve.ts';
+
+/** The default pool, as a manifest. */
+export const POOL = 'apiVersion: aquifer.dev/v1alpha1\nkind: GPUPool\nmetadata: {name: default}\n';
+
+/** A claim on it, as a manifest. */
+export const claim = (name: string, memory: string, compute: number): string =>
+  `apiVersion: aquifer.dev/v1alpha1
+kind: VGPUClaim
+metadata: {name: ${name}}
+spec: {poolName: default, resources: {memory: ${memory}, compute: ${compute}}}
+`;
+
+export async function sessionsOf(serve: Serve): Promise<readonly SessionView[]> {
+  const { stdout } = await serve.cli(['sessions', '-o', 'json']);
+  return (JSON.parse(stdout) as { readonly items: readonly SessionView[] }).items;
+}
+
+/** What the default pool has promised. */
+export async function promisedBy(serve: Serve): Promise<{ readonly memory: string; readonly compute: number }> {
+  const { stdout } = await serve.cli(['get', 'gpool', 'default', '-o', 'json']);
+  const pool = JSON.parse(stdout) as { readonly status: { readonly promised: { memory: string; compute: number } } };
+  return pool.status.promised;
+}
