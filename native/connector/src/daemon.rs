@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use aquifer_control::line_server::Answer;
+use aquifer_control::poll::Event;
 use aquifer_control::refusal::Refusal;
+use aquifer_control::warning;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -37,6 +39,19 @@ pub fn parse_mode(text: &str) -> Result<u32, Refusal> {
 }
 
 impl Connector {
+    /// Answers `serve` on the control socket.
+    pub fn serve_control(&mut self, event: &Event) {
+        let Some(mut server) = self.server.take() else {
+            return;
+        };
+        let poller = match self.poller.try_clone() {
+            Ok(poller) => poller,
+            Err(error) => return warning!("control socket given up", reason = error),
+        };
+        server.serve(event, &poller, &mut |request| self.perform(request));
+        self.server = Some(server);
+    }
+
     /// One request.
     pub fn perform(&mut self, request: Value) -> Answer {
         let request = Request::deserialize(request)

@@ -7,6 +7,7 @@ mod daemon;
 mod gateway_link;
 mod offer;
 mod program;
+mod programs;
 mod sessions;
 mod state;
 mod ticket_file;

@@ -1,150 +1,22 @@
-//! Programs and their sessions: opened, handed over, closed when the program is gone.
+//! Sessions: asked for, handed over to their programs, stored and adopted again.
 
 use std::io::Write;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use aquifer_control::limits::CONTROL_VERSION;
-use aquifer_control::peer::{Peer, peer_of};
-use aquifer_control::poll::Event;
+use aquifer_control::peer::Peer;
 use aquifer_control::preamble::{Preamble, Token16};
 use aquifer_control::questions::Answer;
 use aquifer_control::refusal::Refusal;
 use aquifer_control::tls_link::Socket;
 use aquifer_control::{info, tcp, unix_socket, warning};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::connector::{Asked, CLOSE_PATIENCE, Connector, PATIENCE};
 use crate::gateway_link::{GatewayKey, Reached};
-use crate::program::{Program, Request, Stage};
+use crate::program::Stage;
 use crate::state::StoredSession;
 
-/// A program says what it wants at once.
-const ASK_WITHIN: Duration = Duration::from_secs(5);
-/// Programs of one connector at once.
-const MAX_PROGRAMS: usize = 4096;
-/// Of a program's name what is kept for listings.
-const MAX_NAME: usize = 256;
-
 impl Connector {
-    /// Takes the programs that wait at a session socket.
-    pub fn accept(&mut self, path: &Path) {
-        while let Some((stream, _)) = self
-            .offers
-            .get(path)
-            .and_then(|offer| offer.listener.accept().ok())
-        {
-            if self.programs.len() >= MAX_PROGRAMS {
-                warning!("program refused: too many", most = MAX_PROGRAMS);
-                continue;
-            }
-            match peer_of(&stream) {
-                Ok(peer) => self.add_program(path, Some(stream), peer),
-                // It is gone already.
-                Err(error) => info!("a program left at once", reason = error),
-            }
-        }
-    }
-
-    fn add_program(&mut self, path: &Path, stream: Option<UnixStream>, peer: Peer) {
-        let Some(gateway) = self.offers.get(path).map(|offer| offer.gateway.clone()) else {
-            return;
-        };
-        let (id, life_token, dial_token) = (self.token(), self.token(), self.token());
-        let mut watched = self.poller.add(&peer.pidfd, life_token);
-        if let Some(stream) = &stream {
-            let ready = stream.set_nonblocking(true);
-            watched = watched.and(ready).and(self.poller.add(stream, id));
-        }
-        if let Err(error) = watched {
-            return warning!("a program cannot be watched", reason = error);
-        }
-        for token in [id, life_token, dial_token] {
-            self.program_tokens.insert(token, id);
-        }
-        let deadline = Some(Instant::now() + ASK_WITHIN);
-        let program = Program {
-            stream,
-            incoming: Default::default(),
-            peer,
-            name: String::new(),
-            offer: path.to_owned(),
-            gateway,
-            stage: Stage::Asking,
-            session: None,
-            asked: false,
-            protocol: Value::Null,
-            deadline,
-            stream_token: id,
-            life_token,
-            dial_token,
-        };
-        self.programs.insert(id, program);
-    }
-
-    /// Something happened to a program: on its stream, to its life, or on the data connection that is being made.
-    pub fn program_event(&mut self, id: u64, token: u64) {
-        let Some(program) = self.programs.get_mut(&id) else {
-            return;
-        };
-        if token == program.life_token {
-            return self.close_program(id, "the program has ended");
-        }
-        if token == program.dial_token {
-            return self.dialed(id);
-        }
-        let (messages, ended) = match program.receive() {
-            Ok(received) => received,
-            Err(error) => {
-                self.refuse(id, Refusal::new("BadRequest", error.to_string()));
-                return self.close_program(id, "the program speaks another protocol");
-            }
-        };
-        for message in messages {
-            self.program_asks(id, message);
-        }
-        if ended {
-            self.close_program(id, "the program has closed its session socket");
-        }
-    }
-
-    fn program_asks(&mut self, id: u64, message: Map<String, Value>) {
-        let Some(program) = self.programs.get_mut(&id) else {
-            return;
-        };
-        // Nothing is wanted from a program that has its session.
-        if !matches!(program.stage, Stage::Asking) {
-            return;
-        }
-        let request = match Request::deserialize(Value::Object(message)) {
-            Ok(request) => request,
-            Err(error) => return self.refuse(id, Refusal::new("BadRequest", error.to_string())),
-        };
-        program.name = request.program.chars().take(MAX_NAME).collect();
-        program.protocol = request.protocol;
-        program.deadline = Some(Instant::now() + PATIENCE + Duration::from_secs(1));
-        if request.v != CONTROL_VERSION {
-            let message = format!(
-                "the client library speaks version {}, this connector {CONTROL_VERSION}",
-                request.v
-            );
-            return self.refuse(id, Refusal::new("ProtocolMismatch", message));
-        }
-        program.stage = match request.purpose.as_str() {
-            "session" => Stage::Opening,
-            "inspect" => Stage::Inspecting,
-            other => {
-                let message =
-                    format!("purpose: \"session\" or \"inspect\" is wanted, not {other:?}");
-                return self.refuse(id, Refusal::new("BadRequest", message));
-            }
-        };
-        let path = program.offer.clone();
-        self.open_waiting(&path);
-    }
-
     /// Asks for the programs that wait, once the ticket is bound; refuses them where it cannot be.
     pub fn open_waiting(&mut self, path: &Path) {
         let waiting = self.programs.iter().filter(|(_, program)| {
@@ -286,7 +158,7 @@ impl Connector {
     }
 
     /// The data connection stands: it is handed to the program, together with the secret.
-    fn dialed(&mut self, id: u64) {
+    pub fn dialed(&mut self, id: u64) {
         let Some(program) = self.programs.get_mut(&id) else {
             return;
         };
@@ -321,51 +193,6 @@ impl Connector {
         self.store_sessions();
     }
 
-    /// Tells a program why not, and lets it go.
-    pub fn refuse(&mut self, id: u64, refusal: Refusal) {
-        let Some(program) = self.programs.get(&id) else {
-            return;
-        };
-        info!(
-            "program refused",
-            pid = program.peer.process.pid,
-            program = program.name,
-            reason = refusal
-        );
-        let reply = json!({"ok": false, "reason": refusal.reason, "message": refusal.message});
-        let _ = program.reply(&reply, None);
-        self.close_program(id, "refused");
-    }
-
-    /// Forgets a program and closes its session.
-    pub fn close_program(&mut self, id: u64, why: &str) {
-        let Some(program) = self.forget_program(id) else {
-            return;
-        };
-        if let Some(session) = program.session {
-            info!("session is being closed", session = session, why = why);
-            let request = json!({"op": "close", "session": session});
-            self.ask(&program.gateway, request, Asked::Close, CLOSE_PATIENCE);
-            self.store_sessions();
-        }
-        self.drop_unused_gateways();
-    }
-
-    fn forget_program(&mut self, id: u64) -> Option<Program> {
-        let program = self.programs.remove(&id)?;
-        for token in [program.stream_token, program.life_token, program.dial_token] {
-            self.program_tokens.remove(&token);
-        }
-        Some(program)
-    }
-
-    /// Closes all, when the program that was started has ended and may have left children behind.
-    pub fn close_programs(&mut self) {
-        for id in self.programs.keys().copied().collect::<Vec<_>>() {
-            self.close_program(id, "the program that was started has ended");
-        }
-    }
-
     /// The gateway says that a session is over: its program sees the end of its session socket.
     pub fn session_ended(&mut self, session: &str, reason: &str) {
         let ended = self
@@ -394,37 +221,6 @@ impl Connector {
         }
     }
 
-    /// Lets programs go whose time is over; gives the next such moment.
-    pub fn drop_overdue(&mut self, now: Instant) -> Option<Instant> {
-        let overdue = self
-            .programs
-            .iter()
-            .filter(|(_, program)| program.deadline.is_some_and(|at| at <= now));
-        for id in overdue.map(|(id, _)| *id).collect::<Vec<_>>() {
-            let Some(program) = self.programs.get(&id) else {
-                continue;
-            };
-            let refusal = if matches!(program.stage, Stage::Asking) {
-                Refusal::new("BadRequest", "no request within 5 s")
-            } else {
-                let trouble = self
-                    .gateways
-                    .get(&program.gateway)
-                    .and_then(|link| link.trouble.clone());
-                let message = format!(
-                    "the gateway of {} did not answer in time",
-                    program.gateway.node
-                );
-                trouble.unwrap_or_else(|| Refusal::new("GatewayUnavailable", message))
-            };
-            self.refuse(id, refusal);
-        }
-        self.programs
-            .values()
-            .filter_map(|program| program.deadline)
-            .min()
-    }
-
     pub fn session_count(&self) -> usize {
         self.programs
             .values()
@@ -432,7 +228,7 @@ impl Connector {
             .count()
     }
 
-    fn store_sessions(&self) {
+    pub fn store_sessions(&self) {
         let open = self
             .programs
             .values()
@@ -486,18 +282,5 @@ impl Connector {
                 program.deadline = None;
             }
         }
-    }
-
-    /// Answers `serve` on the control socket.
-    pub fn serve_control(&mut self, event: &Event) {
-        let Some(mut server) = self.server.take() else {
-            return;
-        };
-        let poller = match self.poller.try_clone() {
-            Ok(poller) => poller,
-            Err(error) => return warning!("control socket given up", reason = error),
-        };
-        server.serve(event, &poller, &mut |request| self.perform(request));
-        self.server = Some(server);
     }
 }

@@ -30,6 +30,7 @@ mod shared_file;
 mod staging;
 mod streams;
 mod synchronize;
+pub mod turn_file;
 pub mod turns;
 mod virtual_memory;
 mod waits;
