@@ -15,6 +15,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 const LEAST_COST_NS: u32 = 1_000;
 /// Events older than this, in nanoseconds, are no base for measuring: a float of milliseconds is too coarse.
 const BASE_AGE_NS: u64 = 1_000_000_000;
+/// Work that took longer, in nanoseconds, and longer than expected may have waited behind that of others.
+const SUSPICIOUS_NS: u64 = 4 * SLICE_NS;
 /// How long to look at an event before sleeping on it, in nanoseconds.
 const SPIN_NS: u64 = 50_000;
 
@@ -118,7 +120,7 @@ impl Shared {
     /// Since when, on the monotonic clock, the work that others wait for has been on the GPU; none when nobody waits.
     pub fn kept_since_ns(&self) -> Option<u64> {
         let state = self.lock();
-        let kept = !state.marks.is_empty() && self.turns.contended();
+        let kept = !state.marks.is_empty() && self.turns.keeps_others().unwrap_or(false);
         kept.then_some(state.oldest_since_ns)
     }
 
@@ -181,11 +183,13 @@ impl Shared {
             };
             let used =
                 used.unwrap_or_else(|| now - state.oldest_since_ns.max(mark.made_at_ns).min(now));
+            let own = self.own_time(used, mark.expected_ns, mark.made_at_ns);
             if result != CUDA_SUCCESS {
                 let _ = self.failed.compare_exchange(0, result, Relaxed, Relaxed);
-            } else {
+            } else if own == used {
                 learn(&mark, used);
             }
+            let used = own;
             state.oldest_since_ns = now;
             state.launched_ns = state.launched_ns.saturating_sub(mark.expected_ns);
             state.uncharged_ns += used;
@@ -203,6 +207,27 @@ impl Shared {
             state.spare_spans.push(mark.spans);
             state.spare_costs.push(mark.costs);
         }
+    }
+
+    /// What of the time that work took is its claim's: all, or what was expected of it where it waited behind another's.
+    fn own_time(&self, used_ns: u64, expected_ns: u64, made_at_ns: u64) -> u64 {
+        let suspicious = used_ns > SUSPICIOUS_NS.max(expected_ns);
+        if suspicious && self.turns.was_behind(made_at_ns).unwrap_or(false) {
+            expected_ns
+        } else {
+            used_ns
+        }
+    }
+
+    /// Charges the claim with what is still on the GPU, because this process is about to end with it.
+    pub fn charge_unfinished(&self) {
+        let state = self.lock();
+        let Some(oldest) = state.marks.front() else {
+            return;
+        };
+        let used = now_ns().saturating_sub(state.oldest_since_ns);
+        let own = self.own_time(used, state.launched_ns, oldest.made_at_ns);
+        let _ = self.turns.charge(state.uncharged_ns + own, 0);
     }
 
     /// The time in nanoseconds from the first start, or the end of what was measured before, to the last end.

@@ -21,6 +21,7 @@ const SLOTS_USED: usize = 136;
 const HELD_SINCE: usize = 144;
 const LAPSED: usize = 152;
 const SERVED_LAST: usize = 160;
+const CLEARED_AT: usize = 168;
 const CLAIMS: usize = 256;
 const CLAIM_BYTES: usize = 128;
 const CLAIMS_AT: usize = 4096;
@@ -44,6 +45,8 @@ pub const GRANT: usize = 12;
 const SINCE: usize = 16;
 pub const IDLE: u32 = 0;
 pub const WAITS: u32 = 1;
+/// Its turn was taken away while its work was still on the GPU.
+pub const OVERDUE: u32 = 2;
 
 /// The mapped file, and the slot in it that this worker holds by a lock on one byte.
 pub struct TurnFile {
@@ -114,7 +117,7 @@ impl TurnFile {
         self.file.u64(SERVED_LAST)
     }
 
-    /// Since when a slot waits, in nanoseconds.
+    /// Since when a slot waits, or had the turn that was taken away, in nanoseconds.
     pub fn since(&self, slot: usize) -> &AtomicU64 {
         self.file.u64(slot_at(slot) + SINCE)
     }
@@ -144,6 +147,30 @@ impl TurnFile {
                 budget: self.budget(self.claim_of(slot), now),
                 waiting_since_ns: self.since(slot).load(Relaxed),
             })
+    }
+
+    /// When work whose turn was taken away last left the GPU, in nanoseconds.
+    pub fn cleared_at(&self) -> &AtomicU64 {
+        self.file.u64(CLEARED_AT)
+    }
+
+    /// Since when each worker, other than this one, whose turn was taken away has had work on the GPU, in nanoseconds. The
+    /// dead are swept out. Under the mutex.
+    pub fn others_overdue(&self, now: u64) -> impl Iterator<Item = u64> {
+        let used = (self.file.u32(SLOTS_USED).load(Relaxed) as usize).min(SLOTS);
+        let overdue = |slot: &usize| self.slot_word(*slot, STATE).load(Relaxed) == OVERDUE;
+        (0..used)
+            .filter(|slot| *slot != self.slot)
+            .filter(overdue)
+            .filter(move |slot| {
+                let lives = self.lives(*slot);
+                if !lives {
+                    self.forget(*slot);
+                    self.cleared_at().store(now, Relaxed);
+                }
+                lives
+            })
+            .map(|slot| self.since(slot).load(Relaxed))
     }
 
     /// A claim's budget, filled up to `now`.

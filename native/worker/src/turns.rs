@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::budget::{Budget, must_yield, next};
 use crate::process::now_ns;
 use crate::robust::{futex_wait, futex_wake};
-use crate::turn_file::{GRANT, IDLE, KEY_BYTES, STATE, TurnFile, WAITS};
+use crate::turn_file::{GRANT, IDLE, KEY_BYTES, OVERDUE, STATE, TurnFile, WAITS};
 
 /// How often a waiting worker looks whether the holder still lives, in nanoseconds.
 const LOOK_NS: u64 = 5_000_000;
@@ -110,13 +110,49 @@ impl Turns {
             if self.file.waiting().load(Relaxed) > 0 {
                 self.give_to_next(now);
             }
+        } else {
+            let state = self.file.slot_word(self.file.slot(), STATE);
+            if state.load(Relaxed) == OVERDUE {
+                state.store(IDLE, Relaxed);
+                self.file.cleared_at().store(now, Relaxed);
+            }
         }
         Ok(())
     }
 
-    /// Whether other workers wait for the turn.
-    pub fn contended(&self) -> bool {
-        self.file.waiting().load(Relaxed) > 0
+    /// Whether others wait for what this worker has on the GPU: for the turn, or, their turn having come when this one's was
+    /// taken away, behind it on the GPU. Of several that are overdue only the first keeps the others.
+    pub fn keeps_others(&self) -> Result<bool> {
+        let _guard = self.file.lock()?;
+        let Some(since) = self.working_since() else {
+            return Ok(false);
+        };
+        let holder = self.file.holder().load(Relaxed) as usize;
+        let behind = !self.holds() && holder != 0 && self.file.lives(holder - 1);
+        let mut overdue = self.file.others_overdue(now_ns()).peekable();
+        let waiting = self.file.waiting().load(Relaxed) > 0;
+        let waited_for = waiting || behind || overdue.peek().is_some();
+        Ok(waited_for && overdue.all(|other| other > since))
+    }
+
+    /// Whether work that this worker put onto the GPU at `made_at_ns` and that is done, or not yet, may have waited there
+    /// behind work of another whose turn was taken away: then the time that it took is not its own.
+    pub fn was_behind(&self, made_at_ns: u64) -> Result<bool> {
+        let _guard = self.file.lock()?;
+        let since = self.working_since().unwrap_or(0);
+        // All of them, so that the dead are swept out.
+        let before = self.file.others_overdue(now_ns()).filter(|it| *it < since);
+        Ok(before.count() > 0 || self.file.cleared_at().load(Relaxed) > made_at_ns)
+    }
+
+    /// When this worker got the turn, if it has it or had it taken away with work on the GPU.
+    fn working_since(&self) -> Option<u64> {
+        let own = self.file.slot();
+        if self.holds() {
+            return Some(self.file.held_since().load(Relaxed));
+        }
+        let overdue = self.file.slot_word(own, STATE).load(Relaxed) == OVERDUE;
+        overdue.then(|| self.file.since(own).load(Relaxed))
     }
 
     fn settle(&self, used_ns: u64, now: u64) -> Budget {
@@ -147,6 +183,9 @@ impl Turns {
         }
         if now.saturating_sub(self.file.held_since().load(Relaxed)) > LAPSE_NS {
             self.file.lapsed().fetch_add(1, Relaxed);
+            let since = self.file.held_since().load(Relaxed);
+            self.file.since(slot).store(since, Relaxed);
+            self.file.slot_word(slot, STATE).store(OVERDUE, Relaxed);
             self.file.holder().store(0, Relaxed);
             return true;
         }
@@ -280,6 +319,27 @@ mod tests {
         });
         // SAFETY: reaps the child made above.
         unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+    }
+
+    #[test]
+    fn of_those_whose_turn_was_taken_away_the_first_keeps_the_others() {
+        let directory = scratch_directory("turns-overdue");
+        let [first, second, third] = ["a", "b", "c"].map(|claim| join(&directory, claim, 100));
+        first.take().unwrap();
+        assert!(!first.keeps_others().unwrap());
+        second.take().unwrap();
+        assert!(first.keeps_others().unwrap());
+        third.take().unwrap();
+        let keeps = |it: &Turns| it.keeps_others().unwrap();
+        assert_eq!([&first, &second, &third].map(keeps), [true, false, false]);
+        let launched = now_ns();
+        let behind = |it: &Turns| it.was_behind(launched).unwrap();
+        assert_eq!([&first, &second, &third].map(behind), [false, true, true]);
+        first.give_back(0).unwrap();
+        assert_eq!([&first, &second, &third].map(keeps), [false, true, false]);
+        assert!(behind(&second) && !second.was_behind(now_ns()).unwrap());
+        drop(second);
+        assert!(!keeps(&third));
     }
 
     #[test]

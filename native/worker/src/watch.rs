@@ -5,7 +5,7 @@ use crate::gpu_time::Shared;
 use crate::outbox::Outbox;
 use crate::process::{log, now_ns};
 use aquifer_cuda::CUDA_ERROR_LAUNCH_TIMEOUT;
-use aquifer_protocol::generated::Fault;
+use aquifer_protocol::generated::Closed;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,21 +23,25 @@ pub fn start(
     meters: Vec<Arc<Shared>>,
     kernel_seconds: u64,
 ) -> std::io::Result<()> {
+    let mut kept_from = vec![None; meters.len()];
     let watch = move || {
         loop {
             if hung_up(&outbox) {
                 std::thread::sleep(Duration::from_millis(GRACE_MS));
+                meters.iter().for_each(|it| it.charge_unfinished());
                 // SAFETY: ends the process without destructors: the loop may be inside the driver for ever.
                 unsafe { libc::_exit(0) };
             }
             let now = now_ns();
             let limit = kernel_seconds.saturating_mul(1_000_000_000);
-            let stuck = |it: &Arc<Shared>| {
-                it.kept_since_ns()
-                    .is_some_and(|since| now.saturating_sub(since) > limit)
-            };
-            if meters.iter().any(stuck) {
-                give_up(&outbox, kernel_seconds);
+            for (meter, kept_from) in meters.iter().zip(&mut kept_from) {
+                // Counted from when others began to wait: until then the kernel may take what time it likes.
+                let since = meter.kept_since_ns();
+                *kept_from = since.map(|since| kept_from.unwrap_or(now).max(since));
+                if kept_from.is_some_and(|from| now.saturating_sub(from) > limit) {
+                    meter.charge_unfinished();
+                    give_up(&outbox, kernel_seconds);
+                }
             }
         }
     };
@@ -65,12 +69,8 @@ fn give_up(outbox: &Outbox, kernel_seconds: u64) {
         "a kernel kept the GPU from others for too long",
         &[("kernelSeconds", &kernel_seconds)],
     );
-    let fault = Fault {
-        sequence: 0,
-        call: 0,
+    let closed = Closed {
         result: CUDA_ERROR_LAUNCH_TIMEOUT,
-        context: u32::MAX,
-        sticky: 1,
     };
     let reason =
         format!("a kernel ran for more than {kernel_seconds} s while others waited for the GPU");
@@ -81,7 +81,7 @@ fn give_up(outbox: &Outbox, kernel_seconds: u64) {
             // SAFETY: as above.
             unsafe { libc::_exit(EXIT_TIMEOUT) };
         });
-        let _ = outbox.send(&fault, reason.as_bytes());
+        let _ = outbox.send(&closed, reason.as_bytes());
         std::thread::sleep(Duration::from_millis(GRACE_MS / 2));
         // SAFETY: as above.
         unsafe { libc::_exit(EXIT_TIMEOUT) };
