@@ -14,7 +14,7 @@ import { serve } from './serve.ts';
 const HELP = {
   usage: 'aquifer serve [flags]',
   summary:
-    'Pools the GPUs of this host and serves claims, until it is stopped by SIGINT or SIGTERM, which ends all programs on ' +
+    'Pools the GPUs of this host and serves claims, until it is stopped by SIGINT, SIGTERM or the end of its terminal, which ends all programs on ' +
     'vGPUs. Killed, it ends none of them: the next serve on the same data directory takes them over.',
   examples: ['aquifer serve', 'aquifer serve --software-gpus 2x8Gi', 'aquifer serve --listen 0.0.0.0:9960'],
 };
@@ -49,6 +49,10 @@ async function run(config: ServeConfig): Promise<void> {
   const stopped = new AbortController();
   process.on('SIGINT', () => stopped.abort());
   process.on('SIGTERM', () => stopped.abort());
+  // The terminal was closed, which stops a program unless nohup started it.
+  process.on('SIGHUP', () => {
+    if (process.env['AQUIFER_IGNORE_SIGHUP'] === undefined) stopped.abort();
+  });
   const prefix = installPrefix(process.env['AQUIFER_PREFIX']);
   const gpus = await gpusOf(config, prefix);
   const log = createLog({ level: config.logLevel, stream: process.stderr });

@@ -26,6 +26,8 @@ export interface ServeOptions {
   readonly softwareGpus?: string;
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** A command that starts it, such as nohup. */
+  readonly under?: readonly string[];
   /** Takes up what an earlier serve left there. @default a new directory */
   readonly dataDir?: string;
 }
@@ -58,9 +60,9 @@ const STOP_MS = 20_000;
 /** Starts serve and waits until it says that it is ready. @throws Error with what it said instead. */
 export async function startServe(options: ServeOptions = {}): Promise<Serve> {
   const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), 'aq-'));
-  const { softwareGpus = '1x4Gi', args = [], env = {} } = options;
+  const { softwareGpus = '1x4Gi', args = [], env = {}, under = [] } = options;
   const words = ['serve', '--software-gpus', softwareGpus, '--listen', '127.0.0.1:0', '--node-name', 'gpu-1', ...args];
-  const { child, ended } = run(words, dataDir, { env });
+  const { child, ended } = run(words, dataDir, { env }, under);
   let output = '';
   for (const stream of [child.stdout, child.stderr])
     stream?.on('data', (chunk: Buffer) => (output += chunk.toString()));
@@ -170,8 +172,14 @@ const SIGNALS: Readonly<Record<string, number>> = {
   SIGTERM: 15,
 };
 
-function run(words: readonly string[], dataDir: string, { stdin = '', env = {} }: RunOptions = {}): Running {
-  const child = spawn(join(PREFIX, 'bin/aquifer'), words, {
+function run(
+  words: readonly string[],
+  dataDir: string,
+  { stdin = '', env = {} }: RunOptions = {},
+  under: readonly string[] = [],
+): Running {
+  const [command = '', ...args] = [...under, join(PREFIX, 'bin/aquifer'), ...words];
+  const child = spawn(command, args, {
     env: { ...process.env, AQUIFER_DATA_DIR: dataDir, NODE_OPTIONS: '', ...env },
     stdio: 'pipe',
   });
