@@ -9,6 +9,7 @@
 //! It knows nothing of CUDA: who launches decides what device memory is (`Memory`) and when to stop.
 
 mod error;
+mod exact;
 mod exec;
 mod lower;
 mod math;

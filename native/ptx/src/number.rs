@@ -1,8 +1,16 @@
 //! Numbers that Rust has no stable type or rounding for: half precision and directed rounding.
 
 /// Bits of an IEEE half.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct F16(pub u16);
+
+/// By value: zeros are equal and NaN is equal to nothing.
+impl PartialEq for F16 {
+    #[inline(always)]
+    fn eq(&self, other: &F16) -> bool {
+        self.to_f32() == other.to_f32()
+    }
+}
 
 /// Directions other than to nearest even, as const generic parameters.
 pub(crate) const TO_ZERO: u8 = 1;
@@ -131,36 +139,6 @@ pub(crate) fn odd_double(sum: f64, error: f64) -> f64 {
 pub(crate) fn sum_error(a: f64, b: f64, sum: f64) -> f64 {
     let rest = sum - a;
     (a - (sum - rest)) + (b - rest)
-}
-
-/// A double to a single in the direction `MODE`.
-#[inline(always)]
-pub(crate) fn narrow<const MODE: u8>(value: f64) -> f32 {
-    let nearest = value as f32;
-    let back = f64::from(nearest);
-    match MODE {
-        TO_ZERO if back.abs() > value.abs() => toward_zero(nearest),
-        DOWN if back > value => nearest.next_down(),
-        UP if back < value => nearest.next_up(),
-        _ => nearest,
-    }
-}
-
-#[inline(always)]
-fn toward_zero(value: f32) -> f32 {
-    f32::from_bits(value.to_bits() - 1)
-}
-
-/// Moves a nearest result in the direction `MODE`, given the sign of what it lacks (exact minus result).
-#[inline(always)]
-pub(crate) fn direct<const MODE: u8>(nearest: f64, lacking: f64) -> f64 {
-    match MODE {
-        TO_ZERO if lacking < 0.0 && nearest > 0.0 => nearest.next_down(),
-        TO_ZERO if lacking > 0.0 && nearest < 0.0 => nearest.next_up(),
-        DOWN if lacking < 0.0 => nearest.next_down(),
-        UP if lacking > 0.0 => nearest.next_up(),
-        _ => nearest,
-    }
 }
 
 /// An integer (sign and magnitude) as a float with `digits` significant bits, in the direction `MODE`. The result is

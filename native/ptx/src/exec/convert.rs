@@ -1,7 +1,8 @@
 //! Conversions between number types, one lane.
 
 use super::lanes::{Binary, Unary, Value};
-use crate::number::{F16, NEAREST, integer_to_float, narrow};
+use crate::exact::{self, SINGLE};
+use crate::number::{F16, NEAREST, integer_to_float};
 use std::marker::PhantomData;
 
 /// Integer to integer, cut or extended.
@@ -139,7 +140,7 @@ macro_rules! resize {
 }
 resize! {
     f32 => f64, |v| f64::from(v);
-    f64 => f32, |v| narrow::<MODE>(v);
+    f64 => f32, |v| if MODE == NEAREST { v as f32 } else { exact::narrow::<MODE>(v, SINGLE) as f32 };
     f32 => F16, |v| F16::from_f32_rounded::<MODE>(v);
     f64 => F16, |v| F16::from_f64::<MODE>(v);
     F16 => f32, |v| v.to_f32();
