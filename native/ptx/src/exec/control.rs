@@ -125,7 +125,7 @@ unsafe fn unguard_body(w: &mut Warp, op: *const Op) -> *const Op {
 }
 handler!(unguard, unguard_body);
 
-/// Calls d. a and b are the caller's register and local bytes, c and x the callee's.
+/// Calls d. a are the bytes of any function's registers, b the caller's local bytes and x the callee's.
 unsafe fn call_body(w: &mut Warp, op: *const Op) -> *const Op {
     // SAFETY: the handler's contract.
     unsafe {
@@ -142,7 +142,7 @@ unsafe fn call_body(w: &mut Warp, op: *const Op) -> *const Op {
         w.frame += o.a;
         w.local_frame += o.b;
         w.reconverge = super::fragment::NONE;
-        if !w.reserve(o.c) || u64::from(w.local_frame) + u64::from(o.x) > w.local_stride {
+        if !w.reserve(o.a) || u64::from(w.local_frame) + u64::from(o.x) > w.local_stride {
             let (kernel, line) = (w.program().name.clone(), w.line_of(op));
             return w.fail(Fault::StackOverflow { kernel, line });
         }

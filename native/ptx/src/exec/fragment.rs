@@ -396,26 +396,42 @@ impl Warp {
 
     /// Runs the warp-level instruction at `pc` for every lane parked there; they go on apart.
     fn run_sync(&mut self, pc: u32) {
-        let lanes = self.present_at(pc);
-        let Some(first) = self
+        let here = |f: &Fragment| f.pc == pc && matches!(f.state, State::Sync(_));
+        let parked: Vec<(u32, u32)> = self
             .fragments
             .iter()
-            .position(|f| f.pc == pc && matches!(f.state, State::Sync(_)))
-        else {
+            .filter(|f| here(f))
+            .map(|f| (f.frame, f.mask))
+            .collect();
+        let Some(&(first, _)) = parked.first() else {
             return;
         };
-        self.frame = self.fragments[first].frame;
-        self.rebase();
-        self.active = lanes;
-        self.mask = lanes;
+        // Lanes that came by different calls have their registers in different frames: they meet in one of no one's.
+        let apart = parked.iter().any(|&(frame, _)| frame != first);
+        if apart {
+            self.use_spare_frame();
+            for &(frame, lanes) in &parked {
+                self.copy_frame(frame, self.frame, lanes);
+            }
+        } else {
+            self.frame = first;
+            self.rebase();
+        }
+        self.active = parked.iter().fold(0, |lanes, &(_, mask)| lanes | mask);
+        self.mask = self.active;
         self.together = true;
         let op = self.op_at(pc);
         // SAFETY: the operation belongs to this program; with `together` set it runs without parking.
         unsafe { ((*op).run)(self, op) };
         self.together = false;
+        if apart {
+            for &(frame, lanes) in &parked {
+                self.copy_frame(self.frame, frame, lanes);
+            }
+        }
         for at in 0..self.fragments.len() {
             let fragment = &mut self.fragments[at];
-            if fragment.pc == pc && matches!(fragment.state, State::Sync(_)) {
+            if here(fragment) {
                 fragment.pc = pc + 1;
                 fragment.state = State::Ready;
                 self.ready.push(at as u32);

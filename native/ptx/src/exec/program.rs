@@ -3,6 +3,33 @@
 use super::buffer::Buffer;
 use super::op::Op;
 
+/// How many registers of each kind a frame has, in the order in which they lie there. The frames of all functions of a program
+/// are alike: lanes that are in different functions at a time then never touch each other's cells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub doubles: u32,
+    pub words: u32,
+    pub predicates: u32,
+}
+
+impl Layout {
+    pub fn bytes(self) -> u64 {
+        let bytes = u64::from(self.doubles) * 256
+            + u64::from(self.words) * 128
+            + u64::from(self.predicates) * 4;
+        bytes.next_multiple_of(64)
+    }
+
+    /// Room for what either needs.
+    pub fn union(self, other: Layout) -> Layout {
+        Layout {
+            doubles: self.doubles.max(other.doubles),
+            words: self.words.max(other.words),
+            predicates: self.predicates.max(other.predicates),
+        }
+    }
+}
+
 /// A kernel and the device functions it calls, decoded. Execution begins at the first operation.
 pub(crate) struct Program {
     pub name: String,
@@ -15,8 +42,8 @@ pub(crate) struct Program {
     pub constants: Buffer,
     /// Constants that are addresses of variables: (offset of the cells, symbol, addend).
     pub symbols: Vec<(u32, String, u64)>,
-    /// Registers of the kernel's own frame, in bytes.
-    pub frame_bytes: u32,
+    /// Of the registers of one call.
+    pub layout: Layout,
     /// Local memory of one lane, call frames included, in bytes.
     pub local_bytes: u32,
     /// Static shared memory in bytes.

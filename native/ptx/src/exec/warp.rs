@@ -5,7 +5,7 @@ use super::buffer::Buffer;
 use super::fragment::Fragment;
 use super::launch::Context;
 use super::op::{CONSTANT, Op};
-use super::program::Program;
+use super::program::{Layout, Program};
 use super::resolve::Window;
 use crate::error::Fault;
 
@@ -89,7 +89,7 @@ impl Warp {
             shared_bytes: 0,
             local: std::ptr::null_mut(),
             local_stride: u64::from(program.local_bytes),
-            registers: Buffer::new(program.frame_bytes as usize),
+            registers: Buffer::new(program.layout.bytes() as usize),
             thread_ids: [[0; 32]; 3],
             index: 0,
             event: Event::Done,
@@ -187,11 +187,53 @@ impl Warp {
         if end > MAX_REGISTER_BYTES {
             return false;
         }
+        self.grow(end);
+        self.rebase();
+        true
+    }
+
+    fn grow(&mut self, end: usize) {
         if end > self.registers.len() {
             self.registers = self.registers.grown(end * 2);
         }
+    }
+
+    /// Moves to a frame beyond all others, which is only used until the next switch.
+    pub fn use_spare_frame(&mut self) {
+        let bytes = self.program().layout.bytes() as u32;
+        let highest = self.fragments.iter().map(|f| f.frame).max();
+        self.frame = highest.unwrap_or(0) + bytes;
+        self.grow((self.frame + bytes) as usize);
         self.rebase();
-        true
+    }
+
+    /// Copies the registers of some lanes from a frame to another.
+    pub fn copy_frame(&mut self, from: u32, to: u32, lanes: u32) {
+        let Layout {
+            doubles,
+            words,
+            predicates,
+        } = self.program().layout;
+        let start = self.registers.start();
+        // SAFETY: both frames were reserved, with room for the whole layout, and are not the same.
+        unsafe {
+            let (from, to) = (start.add(from as usize), start.add(to as usize));
+            for lane in (0..32).filter(|lane| lanes & (1 << lane) != 0) {
+                for double in 0..doubles as usize {
+                    let cell = double * 32 + lane;
+                    *to.cast::<u64>().add(cell) = *from.cast::<u64>().add(cell);
+                }
+                for word in 0..words as usize {
+                    let cell = doubles as usize * 64 + word * 32 + lane;
+                    *to.cast::<u32>().add(cell) = *from.cast::<u32>().add(cell);
+                }
+            }
+            for predicate in 0..predicates as usize {
+                let cell = (doubles * 64 + words * 32) as usize + predicate;
+                let target = to.cast::<u32>().add(cell);
+                *target = (*target & !lanes) | (*from.cast::<u32>().add(cell) & lanes);
+            }
+        }
     }
 
     /// Leaves the loop with a fault.

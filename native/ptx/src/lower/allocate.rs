@@ -5,24 +5,22 @@
 
 use super::flow::Graph;
 use super::instruction::{Class, Instruction, Virtual};
+use crate::exec::program::Layout;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Where each virtual register is in the frame.
+/// Which place among those of its class each virtual register has in the frame.
 pub(crate) struct Frame {
-    pub offsets: Vec<u32>,
-    pub bytes: u64,
-    /// How many registers of 32 bits the frame amounts to.
-    pub registers: u32,
+    pub places: Vec<(Class, u32)>,
+    pub needs: Layout,
 }
 
-/// Assigns frame offsets to all virtual registers of a function.
+/// Assigns places to all virtual registers of a function.
 pub(crate) fn allocate(graph: &Graph, classes: &[Class]) -> Frame {
     let intervals = intervals(graph, classes.len());
     let mut frame = Frame {
-        offsets: vec![0; classes.len()],
-        bytes: 0,
-        registers: 0,
+        places: classes.iter().map(|&class| (class, 0)).collect(),
+        needs: Layout::default(),
     };
     for class in Class::ALL {
         let mut members: Vec<Virtual> = (0..classes.len() as Virtual)
@@ -50,13 +48,10 @@ pub(crate) fn allocate(graph: &Graph, classes: &[Class]) -> Frame {
                 }
             };
             active.push(Reverse((end, place)));
-            let offset = frame.bytes + u64::from(place) * u64::from(class.bytes());
-            frame.offsets[v as usize] = offset.min(u64::from(u32::MAX >> 1)) as u32;
+            frame.places[v as usize].1 = place;
         }
-        frame.bytes += u64::from(used) * u64::from(class.bytes());
-        frame.registers += used * class.bytes() / 128;
+        *frame.needs.count(class) = used;
     }
-    frame.bytes = frame.bytes.next_multiple_of(64);
     frame
 }
 

@@ -3,10 +3,11 @@
 use super::allocate::{Frame, allocate};
 use super::builder::Builder;
 use super::flow::Graph;
-use super::instruction::{Flow, Instruction, Slot};
+use super::instruction::{Class, Flow, Instruction, Slot};
 use crate::error::LoadError;
 use crate::exec::fragment::NONE;
 use crate::exec::op::Op;
+use crate::exec::program::Layout;
 
 /// Register memory of one function beyond which it is refused, in bytes: 8192 registers.
 const MAX_FRAME_BYTES: u64 = 1 << 20;
@@ -31,8 +32,28 @@ pub(crate) struct Output {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Callee {
     pub start: u32,
-    pub frame_bytes: u32,
     pub local_bytes: u32,
+}
+
+impl Layout {
+    pub fn count(&mut self, class: Class) -> &mut u32 {
+        match class {
+            Class::Double => &mut self.doubles,
+            Class::Word => &mut self.words,
+            Class::Predicate => &mut self.predicates,
+        }
+    }
+
+    /// Where a frame has the register: doubles first, then words, then predicates.
+    fn offset(self, (class, place): (Class, u32)) -> u32 {
+        let words = self.doubles * Class::Double.bytes();
+        let start = match class {
+            Class::Double => 0,
+            Class::Word => words,
+            Class::Predicate => words + self.words * Class::Word.bytes(),
+        };
+        start + place * class.bytes()
+    }
 }
 
 impl Code {
@@ -40,7 +61,7 @@ impl Code {
         let place = builder.symbols.function(builder.number).place;
         let graph = Graph::new(builder.code);
         let frame = allocate(&graph, &builder.scopes.classes);
-        if frame.bytes > MAX_FRAME_BYTES {
+        if frame.needs.bytes() > MAX_FRAME_BYTES {
             return Err(place.error("more than 8192 registers are live at once"));
         }
         let local_bytes = builder.local_bytes.next_multiple_of(16);
@@ -64,16 +85,12 @@ impl Code {
         self.graph.code.len()
     }
 
-    pub fn frame_bytes(&self) -> u32 {
-        self.frame.bytes as u32
+    pub fn needs(&self) -> Layout {
+        self.frame.needs
     }
 
-    pub fn registers(&self) -> u32 {
-        self.frame.registers
-    }
-
-    /// Appends the operations. `callee` tells where other functions are.
-    pub fn emit(&self, output: &mut Output, callee: &dyn Fn(usize) -> Callee) {
+    /// Appends the operations, with registers as `layout` has them. `callee` tells where other functions are.
+    pub fn emit(&self, layout: Layout, output: &mut Output, callee: &dyn Fn(usize) -> Callee) {
         let base = output.ops.len() as u32;
         for block in 0..self.graph.blocks() {
             let range = self.graph.range(block);
@@ -86,21 +103,24 @@ impl Code {
             let last = range.end - 1;
             for at in range {
                 let instruction = &self.graph.code[at];
-                let mut op = self.operation(instruction, output);
+                let mut op = self.operation(instruction, layout, output);
                 if at == last {
                     op.y = counted;
                 }
                 self.set_targets(instruction, &mut op, output, base, meets, callee);
+                if let Flow::Call(_) = instruction.flow {
+                    op.a = layout.bytes() as u32;
+                }
                 output.ops.push(op);
                 output.lines.push(instruction.line);
             }
         }
     }
 
-    fn operation(&self, instruction: &Instruction, output: &mut Output) -> Op {
+    fn operation(&self, instruction: &Instruction, layout: Layout, output: &mut Output) -> Op {
         let field = |slot: Slot| match slot {
             Slot::Raw(value) => value,
-            Slot::Def(v) | Slot::Use(v) => self.frame.offsets[v as usize],
+            Slot::Def(v) | Slot::Use(v) => layout.offset(self.frame.places[v as usize]),
             Slot::CalleeLocal(offset) => self.local_bytes + offset,
         };
         let mut op = Op {
@@ -148,9 +168,7 @@ impl Code {
             Flow::Call(function) => {
                 let callee = callee(*function);
                 op.d = callee.start;
-                op.a = self.frame.bytes as u32;
                 op.b = self.local_bytes;
-                op.c = callee.frame_bytes;
                 op.x = callee.local_bytes;
             }
             Flow::Next | Flow::Leave | Flow::Label(_) => {}

@@ -6,7 +6,7 @@ use super::emit::{Callee, Code, Output};
 use super::names::{SharedLayout, Symbols};
 use crate::error::LoadError;
 use crate::exec::op::Isa;
-use crate::exec::program::Program;
+use crate::exec::program::{Layout, Program};
 use crate::module::{Kernel, Param};
 use crate::text::syntax::{Function, Operand, Source, Space, Statement};
 use std::collections::{BTreeSet, HashMap};
@@ -145,24 +145,21 @@ fn program(
     let mut start = 0;
     for &number in functions {
         let code = &codes[&number];
-        let (frame_bytes, local_bytes) = (code.frame_bytes(), code.local_bytes);
-        places.insert(
-            number,
-            Callee {
-                start,
-                frame_bytes,
-                local_bytes,
-            },
-        );
+        let local_bytes = code.local_bytes;
+        places.insert(number, Callee { start, local_bytes });
         start += code.operations() as u32;
     }
+    let layout = codes
+        .values()
+        .map(Code::needs)
+        .fold(Layout::default(), Layout::union);
     let mut output = Output::default();
     for number in functions {
-        codes[number].emit(&mut output, &|callee| places[&callee]);
+        codes[number].emit(layout, &mut output, &|callee| places[&callee]);
     }
     let (constants, symbol_places) = constants.finish();
     let local_bytes = depth(&codes, kernel, &mut Vec::new(), &mut HashMap::new());
-    let registers = codes.values().map(Code::registers).max().unwrap_or(0);
+    let registers = 2 * layout.doubles + layout.words;
     let function = symbols.function(kernel);
     let program = Program {
         name: function.name.to_owned(),
@@ -171,7 +168,7 @@ fn program(
         extra: output.extra.into(),
         constants,
         symbols: symbol_places,
-        frame_bytes: codes[&kernel].frame_bytes(),
+        layout,
         local_bytes,
         shared_bytes: shared.bytes,
         param_bytes,
