@@ -139,7 +139,7 @@ fn differences(
             if !near(w, f, relative[word], absolute[word]) {
                 let given = as_hex(&input[3 * thread..3 * thread + 3]);
                 list.push(format!(
-                    "{name}.cu:{}: thread {thread} of {given}: C gives {w:e}, PTX {f:e}",
+                    "{name}.cu:{}: word {word}, thread {thread} of {given}: C gives {w:e}, PTX {f:e}",
                     lines[word]
                 ));
             }
@@ -153,7 +153,7 @@ fn differences(
         } else {
             let given = as_hex(&input[3 * thread..3 * thread + 3]);
             list.push(format!(
-                "{name}.cu:{}: thread {thread} of {given}: C gives {}, PTX {}",
+                "{name}.cu:{}: word {word}, thread {thread} of {given}: C gives {}, PTX {}",
                 lines[word],
                 as_hex(w),
                 as_hex(f)
@@ -180,7 +180,18 @@ macro_rules! features {
     )*};
 }
 features! {
+    atomic
     bits
+    call
+    constant
+    control
+    convert
     float
+    half
     integer
+    local
+    math
+    shared
+    vector
+    warp
 }

@@ -47,11 +47,13 @@ u32 ballot(u32 mask, bool vote);
 #define VOTE_UNI(mask, p) ({ u32 yes_ = ballot(mask, p); yes_ == 0 || yes_ == (mask); })
 #define BALLOT(mask, p) ballot(mask, p)
 
-/* Sources are volatile so that nothing is computed before the rounding is set, or after. */
-#define INSTRUCTION1(name, ptx, D, A, expression) DEVICE D name(volatile A x) { return expression; }
-#define INSTRUCTION2(name, ptx, D, A, B, expression) DEVICE D name(volatile A x, volatile B y) { return expression; }
+/* Sources are volatile so that nothing is computed before the rounding is set, or after. (Parameters would lose that when
+ * the function is inlined.) */
+#define INSTRUCTION1(name, ptx, D, A, expression) DEVICE D name(A x_) { volatile A x = x_; return expression; }
+#define INSTRUCTION2(name, ptx, D, A, B, expression) \
+    DEVICE D name(A x_, B y_) { volatile A x = x_; volatile B y = y_; return expression; }
 #define INSTRUCTION3(name, ptx, D, A, B, C, expression) \
-    DEVICE D name(volatile A x, volatile B y, volatile C z) { return expression; }
+    DEVICE D name(A x_, B y_, C z_) { volatile A x = x_; volatile B y = y_; volatile C z = z_; return expression; }
 /* `expression` computed as type T in the direction `mode` of fenv.h. */
 #define TOWARD(mode, T, expression) \
     ({ fesetround(mode); volatile T r_ = (expression); fesetround(FE_TONEAREST); r_; })
