@@ -2,6 +2,7 @@
 
 use super::constants::Constants;
 use super::instruction::{Class, Flow, Instruction, Label, Slot, Virtual};
+use super::limits::{FUNCTION_OPERATIONS, LOCAL_BYTES, SWITCH_TARGETS};
 use super::names::{Location, Scopes, SharedLayout, Symbols};
 use crate::error::{LoadError, Place};
 use crate::exec::lanes;
@@ -9,9 +10,6 @@ use crate::exec::op::{Handler, Isa};
 use crate::exec::{control, integer, predicate};
 use crate::text::syntax::{self, Function, Space, Statement, Variable};
 use std::collections::HashMap;
-
-/// Local memory that one function may take for its own variables.
-const MAX_LOCAL_BYTES: u64 = 512 << 10;
 
 pub(crate) struct Builder<'a, 'p> {
     pub isa: Isa,
@@ -32,6 +30,8 @@ pub(crate) struct Builder<'a, 'p> {
     pub param_bytes: u32,
     /// The carry of `.cc` instructions.
     carry: Option<Virtual>,
+    /// Of all `brx.idx` so far.
+    pub switch_targets: usize,
     ret: Option<Label>,
     place: Place,
     /// The next operation is the first of its PTX instruction.
@@ -64,6 +64,7 @@ impl<'a, 'p> Builder<'a, 'p> {
             kernel_params: Vec::new(),
             param_bytes: 0,
             carry: None,
+            switch_targets: 0,
             ret: None,
             place: Place::default(),
             fresh: false,
@@ -87,6 +88,12 @@ impl<'a, 'p> Builder<'a, 'p> {
         }
         for statement in body {
             self.statement(statement)?;
+            if self.code.len() > FUNCTION_OPERATIONS || self.switch_targets > SWITCH_TARGETS {
+                return Err(self.place.error(format!(
+                    "`{}` has too many instructions or branch targets",
+                    function.name
+                )));
+            }
         }
         self.fresh = false;
         self.finish()
@@ -146,7 +153,7 @@ impl<'a, 'p> Builder<'a, 'p> {
     fn frame_variable(&mut self, variable: &Variable<'a>) -> Result<u32, LoadError> {
         let start = frame_start(u64::from(self.local_bytes), variable);
         let end = start + variable.size;
-        if end > MAX_LOCAL_BYTES {
+        if end > LOCAL_BYTES {
             return Err(variable
                 .place
                 .error("local variables of one function exceed 512 KiB"));

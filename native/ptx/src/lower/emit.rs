@@ -4,13 +4,11 @@ use super::allocate::{Frame, allocate};
 use super::builder::Builder;
 use super::flow::Graph;
 use super::instruction::{Class, Flow, Instruction, Slot};
+use super::limits::{FRAME_BYTES, LIVENESS_BITS};
 use crate::error::LoadError;
 use crate::exec::fragment::NONE;
 use crate::exec::op::Op;
 use crate::exec::program::Layout;
-
-/// Register memory of one function beyond which it is refused, in bytes: 8192 registers.
-const MAX_FRAME_BYTES: u64 = 1 << 20;
 
 /// A function whose registers are allocated; what is missing are the places of the others.
 pub(crate) struct Code {
@@ -60,8 +58,15 @@ impl Code {
     pub fn new(builder: Builder) -> Result<Code, LoadError> {
         let place = builder.symbols.function(builder.number).place;
         let graph = Graph::new(builder.code);
+        let registers = builder.scopes.classes.len();
+        if registers.saturating_mul(graph.blocks()) > LIVENESS_BITS {
+            return Err(place.error(format!(
+                "{registers} registers in {} basic blocks are more than can be followed",
+                graph.blocks()
+            )));
+        }
         let frame = allocate(&graph, &builder.scopes.classes);
-        if frame.needs.bytes() > MAX_FRAME_BYTES {
+        if frame.needs.bytes() > FRAME_BYTES {
             return Err(place.error("more than 8192 registers are live at once"));
         }
         let local_bytes = builder.local_bytes.next_multiple_of(16);

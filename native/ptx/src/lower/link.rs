@@ -3,6 +3,7 @@
 use super::builder::Builder;
 use super::constants::Constants;
 use super::emit::{Callee, Code, Output};
+use super::limits::{LOCAL_BYTES, MODULE_OPERATIONS};
 use super::names::{SharedLayout, Symbols};
 use crate::error::LoadError;
 use crate::exec::op::Isa;
@@ -30,10 +31,17 @@ pub(crate) fn lower(source: &Source, isa: Isa) -> Result<Lowered, LoadError> {
         programs: Vec::new(),
     };
     let mut reached = BTreeSet::new();
+    let mut operations = 0;
     for (number, function) in source.functions.iter().enumerate() {
         if function.kernel && function.body.is_some() {
             let functions = reach(&symbols, number);
             let (kernel, program) = program(&symbols, isa, number, &functions)?;
+            operations += program.ops.len() + program.extra.len();
+            if operations > MODULE_OPERATIONS {
+                return Err(function.place.error(
+                    "this module has too many instructions for its kernels and what they call",
+                ));
+            }
             reached.extend(functions);
             lowered.kernels.push(kernel);
             lowered.programs.push(program);
@@ -161,6 +169,12 @@ fn program(
     let local_bytes = depth(&codes, kernel, &mut Vec::new(), &mut HashMap::new());
     let registers = 2 * layout.doubles + layout.words;
     let function = symbols.function(kernel);
+    if u64::from(local_bytes) > LOCAL_BYTES {
+        return Err(function.place.error(format!(
+            "`{}` and the functions it calls need {local_bytes} bytes of local memory; there are {LOCAL_BYTES}",
+            function.name
+        )));
+    }
     let program = Program {
         name: function.name.to_owned(),
         ops: output.ops.into(),

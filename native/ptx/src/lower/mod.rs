@@ -7,6 +7,7 @@ mod emit;
 mod flow;
 mod forms;
 mod instruction;
+mod limits;
 mod link;
 mod modifiers;
 mod names;

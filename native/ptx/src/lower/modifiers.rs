@@ -63,21 +63,21 @@ impl<'i, 'a> Modifiers<'i, 'a> {
     }
 
     pub fn refusal(&self, wanted: &str) -> LoadError {
-        let opcode = self.instruction.opcode;
-        let whole: String = self
-            .instruction
-            .modifiers
-            .iter()
-            .map(|m| format!(".{}", m.0))
-            .collect();
         match self.peek() {
-            Some(found) => self.place().error(format!(
-                "unsupported form `{opcode}{whole}`: expected {wanted}, found `.{found}`"
-            )),
-            None => self.instruction.place.error(format!(
-                "unsupported form `{opcode}{whole}`: {wanted} is missing"
-            )),
+            Some(found) => self.unsupported(
+                self.place(),
+                &format!("expected {wanted}, found `.{found}`"),
+            ),
+            None => self.unsupported(self.instruction.place, &format!("{wanted} is missing")),
         }
+    }
+
+    /// Names the whole form and what is wrong with it.
+    pub fn unsupported(&self, place: Place, why: &str) -> LoadError {
+        let opcode = self.instruction.opcode;
+        let modifiers = &self.instruction.modifiers;
+        let form: String = modifiers.iter().map(|m| format!(".{}", m.0)).collect();
+        place.error(format!("unsupported form `{opcode}{form}`: {why}"))
     }
 }
 

@@ -4,14 +4,22 @@ use super::token::Token;
 use crate::error::{LoadError, Place};
 use crate::scalar::Scalar;
 
+/// Bytes of zeros that the initial values of a module may imply without writing them.
+const PADDING: u64 = 64 << 20;
+
 pub(super) struct Cursor<'a> {
     tokens: Vec<(Token<'a>, Place)>,
     at: usize,
+    padding_left: u64,
 }
 
 impl<'a> Cursor<'a> {
     pub fn new(tokens: Vec<(Token<'a>, Place)>) -> Self {
-        Cursor { tokens, at: 0 }
+        Cursor {
+            tokens,
+            at: 0,
+            padding_left: PADDING,
+        }
     }
 
     /// The token here; the last one, `End`, repeats for ever.
@@ -103,6 +111,19 @@ impl<'a> Cursor<'a> {
             return Ok(scalar);
         }
         self.unexpected("a type such as .u32")
+    }
+
+    /// Accounts for bytes that are implied, not written.
+    pub fn pad(&mut self, bytes: u64) -> Result<(), LoadError> {
+        match self.padding_left.checked_sub(bytes) {
+            Some(left) => {
+                self.padding_left = left;
+                Ok(())
+            }
+            None => Err(self
+                .place()
+                .error("these initial values leave too much out")),
+        }
     }
 
     /// Consumes up to the end of the line of the last token.

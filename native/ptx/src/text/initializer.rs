@@ -147,8 +147,10 @@ impl Shape {
             let nested = cursor.is(b'{');
             let start = into.bytes.len() as u64;
             self.value(cursor, into, row, depth + 1)?;
-            if nested && (into.bytes.len() as u64) < start + row && start + row <= self.limit {
-                into.bytes.resize((start + row) as usize, 0);
+            let end = start + row;
+            if nested && (into.bytes.len() as u64) < end && end <= self.limit {
+                cursor.pad(end - into.bytes.len() as u64)?;
+                into.bytes.resize(end as usize, 0);
             }
             if !cursor.accept(b',') && !cursor.is(b'}') {
                 return cursor.unexpected("`,` or `}`");

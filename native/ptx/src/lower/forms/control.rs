@@ -58,6 +58,7 @@ pub(super) fn brx<'a>(b: &mut Builder<'a, '_>, i: &Instruction<'a>) -> Result<()
     let Some(targets) = b.targets.get(name).filter(|list| !list.is_empty()).cloned() else {
         return Err(place.error(format!("there is no .branchtargets list `{name}`")));
     };
+    b.switch_targets += targets.len();
     let labels = targets
         .into_iter()
         .map(|(name, place)| b.label(name, place))

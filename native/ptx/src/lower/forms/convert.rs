@@ -263,11 +263,7 @@ fn check(
 ) -> Result<(), LoadError> {
     let narrowing = from.float() && to.float() && from.bytes() > to.bytes();
     let widening = from.float() && to.float() && from.bytes() < to.bytes();
-    let refuse = |why: &str| {
-        Err(i
-            .place
-            .error(format!("{} ({why})", m.refusal("other modifiers").message)))
-    };
+    let refuse = |why: &str| Err(m.unsupported(i.place, why));
     if (narrowing || !from.float() && to.float()) && rounding.is_none() {
         return refuse("a rounding such as .rn is needed here");
     }
