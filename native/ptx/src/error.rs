@@ -64,6 +64,8 @@ pub enum Fault {
     BarrierDeadlock { kernel: String, line: u32 },
     /// The launch itself is impossible; the text says which field and why.
     InvalidLaunch(String),
+    /// It ran beyond its deadline.
+    TimedOut { kernel: String },
     /// The caller's stop flag was seen.
     Stopped,
 }
@@ -104,6 +106,7 @@ impl fmt::Display for Fault {
                 )
             }
             Fault::InvalidLaunch(why) => write!(f, "launch refused: {why}"),
+            Fault::TimedOut { kernel } => write!(f, "{kernel} ran for longer than the limit"),
             Fault::Stopped => write!(f, "stopped"),
         }
     }

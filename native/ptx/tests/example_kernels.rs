@@ -32,6 +32,7 @@ fn matmul_equals_the_product_computed_here() {
         block: [32, 32, 1],
         dynamic_shared_bytes: 0,
         params: &params.0,
+        deadline: None,
     };
     for threads in [1, 3] {
         launch(&module, 0, &sizes, &arena, &AtomicBool::new(false), threads).expect("runs");
@@ -64,6 +65,7 @@ fn histogram_counts_every_byte() {
         block: [200, 1, 1],
         dynamic_shared_bytes: 0,
         params: &params.0,
+        deadline: None,
     };
     launch(&module, 0, &sizes, &arena, &AtomicBool::new(false), 4).expect("runs");
     let mut wanted = vec![0u32; 256];

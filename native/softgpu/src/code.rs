@@ -133,6 +133,8 @@ impl Code {
             Fault::IllegalInstruction { .. } => CUDA_ERROR_ILLEGAL_INSTRUCTION,
             Fault::Assert { .. } => CUDA_ERROR_ASSERT,
             Fault::StackOverflow { .. } => CUDA_ERROR_HARDWARE_STACK_ERROR,
+            Fault::TimedOut { .. } => CUDA_ERROR_LAUNCH_TIMEOUT,
+            Fault::InvalidLaunch(_) => CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES,
             Fault::Stopped if context.stop.load(Acquire) => return Ok(()),
             _ => CUDA_ERROR_LAUNCH_FAILED,
         };

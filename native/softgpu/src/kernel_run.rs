@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Acquire;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aquifer_ptx::Launch;
 
@@ -48,6 +48,7 @@ impl KernelRun {
             block: self.block,
             dynamic_shared_bytes: self.dynamic_shared_bytes,
             params: &self.params,
+            deadline: settings.kernel_limit.map(|limit| Instant::now() + limit),
         };
         let done = self
             .code

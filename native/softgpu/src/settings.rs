@@ -1,6 +1,7 @@
 //! The settings of the software GPUs, read from the environment once, when CUDA or NVML is initialised.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What the environment asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub struct Settings {
     pub null_kernels: bool,
     /// Host threads that one kernel runs on.
     pub threads: usize,
+    /// How long a kernel may run; none: for ever.
+    pub kernel_limit: Option<Duration>,
     /// Makes the UUIDs of one machine differ from those of another.
     pub seed: u64,
 }
@@ -31,6 +34,12 @@ impl Settings {
         let text = |name: &str, default: &str| variable(name).unwrap_or_else(|| default.to_owned());
         let (compute_major, compute_minor) =
             capability(&text("SOFTGPU_COMPUTE_CAPABILITY", "8.0"))?;
+        let kernel_ms = number(
+            "SOFTGPU_KERNEL_MS",
+            &text("SOFTGPU_KERNEL_MS", "0"),
+            0,
+            86_400_000,
+        )?;
         let model = text("SOFTGPU_MODEL", "Aquifer Software GPU");
         if model.is_empty() || model.len() > 95 || model.contains('\0') {
             return Err(format!("SOFTGPU_MODEL: {model:?} must have 1 to 95 bytes"));
@@ -45,6 +54,7 @@ impl Settings {
                 .map(PathBuf::from),
             null_kernels: flag("SOFTGPU_NULL_KERNELS", &text("SOFTGPU_NULL_KERNELS", "0"))?,
             threads: number("SOFTGPU_THREADS", &text("SOFTGPU_THREADS", "1"), 1, 256)? as usize,
+            kernel_limit: (kernel_ms > 0).then(|| Duration::from_millis(kernel_ms)),
             seed: number("SOFTGPU_SEED", &text("SOFTGPU_SEED", "0"), 0, u64::MAX)?,
         })
     }
@@ -157,6 +167,7 @@ mod tests {
             ("SOFTGPU_COMPUTE_CAPABILITY", "80"),
             ("SOFTGPU_NULL_KERNELS", "yes"),
             ("SOFTGPU_THREADS", "0"),
+            ("SOFTGPU_KERNEL_MS", "1s"),
             ("SOFTGPU_MODEL", ""),
             ("SOFTGPU_SEED", "-1"),
         ] {

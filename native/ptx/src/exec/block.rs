@@ -6,6 +6,7 @@ use super::program::Program;
 use super::warp::{Event, Warp};
 use crate::error::Fault;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 /// Instructions a warp runs before the others are due and the stop flag is read: well under a millisecond.
 const TURN_FUEL: i64 = 8192;
@@ -75,13 +76,19 @@ impl<'a> BlockRunner<'a> {
         program: &'a Program,
         context: &'a Context<'static>,
         thread: u32,
-    ) -> BlockRunner<'a> {
+    ) -> Result<BlockRunner<'a>, Fault> {
         let threads: u32 = context.block.iter().product();
         let shared_bytes = context.shared_bytes as usize;
-        let shared = Buffer::new(shared_bytes);
         let lane_bytes = program.local_bytes as usize;
         let warp_count = threads.div_ceil(32);
-        let local = Buffer::new(lane_bytes * 32 * warp_count as usize);
+        let local_bytes = lane_bytes * 32 * warp_count as usize;
+        let (Some(shared), Some(local)) =
+            (Buffer::try_new(shared_bytes), Buffer::try_new(local_bytes))
+        else {
+            return Err(Fault::InvalidLaunch(format!(
+                "no memory for {shared_bytes} bytes of shared and {local_bytes} of local memory"
+            )));
+        };
         let mut state = Box::new(BlockState {
             id: [0; 3],
             thread,
@@ -105,14 +112,14 @@ impl<'a> BlockRunner<'a> {
                 warp.thread_ids[2][lane] = id / x / y;
             }
         }
-        BlockRunner {
+        Ok(BlockRunner {
             context,
             program,
             state,
             warps,
             _shared: shared,
             _local: local,
-        }
+        })
     }
 
     /// Lane instructions run so far.
@@ -152,6 +159,11 @@ impl<'a> BlockRunner<'a> {
         if self.context.stop.load(Ordering::Relaxed) || self.context.failed.load(Ordering::Relaxed)
         {
             return Err(Fault::Stopped);
+        }
+        if self.context.deadline.is_some_and(|at| Instant::now() >= at) {
+            return Err(Fault::TimedOut {
+                kernel: self.program.name.clone(),
+            });
         }
         let warp = &mut self.warps[at];
         warp.run(TURN_FUEL);

@@ -18,14 +18,19 @@ unsafe impl Sync for Buffer {}
 
 impl Buffer {
     pub fn new(bytes: usize) -> Buffer {
-        let bytes = bytes.max(1).next_multiple_of(ALIGN);
-        let layout = Buffer::layout(bytes);
+        match Buffer::try_new(bytes) {
+            Some(buffer) => buffer,
+            None => handle_alloc_error(Buffer::layout(ALIGN)),
+        }
+    }
+
+    /// None where there is not so much memory.
+    pub fn try_new(bytes: usize) -> Option<Buffer> {
+        let bytes = bytes.max(1).checked_next_multiple_of(ALIGN)?;
+        let layout = Layout::from_size_align(bytes, ALIGN).ok()?;
         // SAFETY: the layout is not empty.
         let start = unsafe { alloc_zeroed(layout) };
-        if start.is_null() {
-            handle_alloc_error(layout);
-        }
-        Buffer { start, bytes }
+        (!start.is_null()).then_some(Buffer { start, bytes })
     }
 
     fn layout(bytes: usize) -> Layout {

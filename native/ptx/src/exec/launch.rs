@@ -6,6 +6,7 @@ use super::resolve::Memory;
 use crate::error::Fault;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 /// Sizes and parameters of one launch.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +19,8 @@ pub struct Launch<'a> {
     pub dynamic_shared_bytes: u32,
     /// The kernel's parameters, laid out as `Kernel::params` says.
     pub params: &'a [u8],
+    /// When it is ended if it still runs.
+    pub deadline: Option<Instant>,
 }
 
 /// What a launch did.
@@ -39,6 +42,7 @@ pub(crate) struct Context<'a> {
     pub dynamic_shared_bytes: u32,
     pub shared_bytes: u32,
     pub threads: u32,
+    pub deadline: Option<Instant>,
 }
 
 const MAX_BLOCK_THREADS: u64 = 1024;
@@ -102,31 +106,34 @@ pub(crate) fn run(
         dynamic_shared_bytes: launch.dynamic_shared_bytes,
         shared_bytes: program.shared_bytes + launch.dynamic_shared_bytes,
         threads,
+        deadline: launch.deadline,
     };
     // SAFETY: only the lifetime changes; every use ends before this function returns.
     let context: &Context<'static> = unsafe { &*(&raw const context).cast() };
     let next = AtomicU64::new(0);
     let total = AtomicU64::new(0);
     let fault = Mutex::new(None);
-    let work = |thread: u32| {
-        let mut runner = BlockRunner::new(program, context, thread);
+    let blocks_of = |thread: u32| -> Result<(), Fault> {
+        let mut runner = BlockRunner::new(program, context, thread)?;
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             if index >= blocks || failed.load(Ordering::Relaxed) {
-                break;
+                total.fetch_add(runner.lane_instructions(), Ordering::Relaxed);
+                return Ok(());
             }
             let [x, y, _] = context.grid.map(u64::from);
             let id = [index % x, index / x % y, index / x / y].map(|n| n as u32);
-            if let Err(error) = runner.run(id) {
-                failed.store(true, Ordering::Relaxed);
-                fault
-                    .lock()
-                    .unwrap_or_else(|poisoned| poisoned.into_inner())
-                    .get_or_insert(error);
-                break;
-            }
+            runner.run(id)?;
         }
-        total.fetch_add(runner.lane_instructions(), Ordering::Relaxed);
+    };
+    let work = |thread: u32| {
+        if let Err(error) = blocks_of(thread) {
+            failed.store(true, Ordering::Relaxed);
+            fault
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner())
+                .get_or_insert(error);
+        }
     };
     if threads == 1 {
         work(0);

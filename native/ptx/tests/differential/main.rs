@@ -63,6 +63,7 @@ fn interpret(module: &Module, input: &[u32], arena: &mut Arena, threads: usize) 
         block: [BLOCK_SIZE, 1, 1],
         dynamic_shared_bytes: 48 * 1024 - 8192,
         params: &params.0,
+        deadline: None,
     };
     if let Err(fault) = launch(module, 0, &sizes, arena, &AtomicBool::new(false), threads) {
         panic!("{fault}");

@@ -142,6 +142,7 @@ pub fn run(
         block: [block, 1, 1],
         dynamic_shared_bytes: 0,
         params: &params.0,
+        deadline: None,
     };
     launch(module, 0, &sizes, arena, &AtomicBool::new(false), 1)
 }

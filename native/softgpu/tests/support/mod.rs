@@ -82,6 +82,7 @@ pub fn child(test: &str, settings: &[(&str, &str)]) -> Command {
         "STATE_DIR",
         "NULL_KERNELS",
         "THREADS",
+        "KERNEL_MS",
         "SEED",
     ] {
         command.env_remove(format!("SOFTGPU_{name}"));
