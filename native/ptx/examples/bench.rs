@@ -1,9 +1,10 @@
-//! Times the interpreter on one thread, beside the same work in C, and prints a line of JSON for each result.
+//! Times the interpreter on one thread, beside the same work in C, and prints a line of JSON for each result, in the form of
+//! `bench/result.ts`.
 //!
 //!     cargo run --release -p aquifer-ptx --example bench
 //!
-//! `cc` must be there: it compiles `reference.c` with -O2. Times are nanoseconds; `ratio` is the interpreter's median
-//! time divided by the reference's, measured in turns in this run.
+//! `cc` must be there: it compiles `reference.c` with -O2. `value` is what one lane's instruction costs; `ratio` is the
+//! interpreter's median time divided by the reference's, measured in turns in this run.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -60,13 +61,15 @@ impl Reference {
     }
 }
 
-fn median(mut times: Vec<f64>) -> f64 {
+/// The p-th percentile by nearest rank.
+fn percentile(times: &mut [f64], p: f64) -> f64 {
     times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+    let rank = (p / 100.0 * times.len() as f64).ceil() as usize;
+    times[rank.max(1) - 1]
 }
 
-/// Median times of both, taken in turns.
-fn in_turns(mut ours: impl FnMut(), mut theirs: impl FnMut()) -> (f64, f64) {
+/// Times of both, taken in turns.
+fn in_turns(mut ours: impl FnMut(), mut theirs: impl FnMut()) -> (Vec<f64>, Vec<f64>) {
     let time = |work: &mut dyn FnMut()| {
         let start = Instant::now();
         work();
@@ -77,7 +80,7 @@ fn in_turns(mut ours: impl FnMut(), mut theirs: impl FnMut()) -> (f64, f64) {
         times.0.push(time(&mut ours));
         times.1.push(time(&mut theirs));
     }
-    (median(times.0), median(times.1))
+    times
 }
 
 fn once(module: &Module, arena: &Arena, grid: [u32; 3], block: [u32; 3], params: &Params) -> u64 {
@@ -86,6 +89,7 @@ fn once(module: &Module, arena: &Arena, grid: [u32; 3], block: [u32; 3], params:
         block,
         dynamic_shared_bytes: 0,
         params: &params.0,
+        deadline: None,
     };
     match launch(module, 0, &sizes, arena, &AtomicBool::new(false), 1) {
         Ok(stats) => stats.lane_instructions,
@@ -93,12 +97,13 @@ fn once(module: &Module, arena: &Arena, grid: [u32; 3], block: [u32; 3], params:
     }
 }
 
-fn report(name: &str, (ours, theirs): (f64, f64), work: &str, instructions: u64) {
+fn report(name: &str, (mut ours, mut theirs): (Vec<f64>, Vec<f64>), work: &str, instructions: u64) {
+    let (p50, p99) = (percentile(&mut ours, 50.0), percentile(&mut ours, 99.0));
     println!(
-        "{{\"name\":\"{name}\",\"unit\":\"ns\",\"value\":{ours:.0},\"samples\":{SAMPLES},\"reference\":\"{work}\",\
-         \"referenceValue\":{theirs:.0},\"ratio\":{:.3},\"laneInstructionNs\":{:.3}}}",
-        ours / theirs,
-        ours / instructions as f64
+        "{{\"name\":\"{name}\",\"unit\":\"ns\",\"p50\":{p50},\"p99\":{p99},\"value\":{},\"samples\":{SAMPLES},\
+         \"reference\":\"{work}\",\"ratio\":{}}}",
+        p50 / instructions as f64,
+        p50 / percentile(&mut theirs, 50.0)
     );
 }
 
@@ -213,7 +218,7 @@ fn lane_instruction(name: &str, body: &str) {
     let module = load(&source, &mut arena);
     let params = Params::default().u32(20_000);
     let mut instructions = 0;
-    let times: Vec<f64> = (0..SAMPLES)
+    let mut times: Vec<f64> = (0..SAMPLES)
         .map(|_| {
             let start = Instant::now();
             instructions = once(&module, &arena, [1, 1, 1], [32, 1, 1], &params);
@@ -221,7 +226,8 @@ fn lane_instruction(name: &str, body: &str) {
         })
         .collect();
     println!(
-        "{{\"name\":\"{name}\",\"unit\":\"ns\",\"value\":{:.3},\"samples\":{SAMPLES},\"goal\":0.7}}",
-        median(times)
+        "{{\"name\":\"{name}\",\"unit\":\"ns\",\"p50\":{},\"p99\":{},\"samples\":{SAMPLES}}}",
+        percentile(&mut times, 50.0),
+        percentile(&mut times, 99.0)
     );
 }
