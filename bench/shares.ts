@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from '../test/support/eventually.ts';
-import { compileExample, KERNELS } from '../test/support/example-programs.ts';
+import { compileTestProgram, KERNELS } from '../test/support/example-programs.ts';
 import { claim, POOL, sessionsOf } from '../test/support/objects.ts';
 import { startServe, type Serve } from '../test/support/serve.ts';
 import { percentile, type BenchResult } from './result.ts';
@@ -11,7 +11,6 @@ import { percentile, type BenchResult } from './result.ts';
 const WINDOWS = 20;
 const WINDOW_MS = 1000;
 const SETTLE_MS = 2000; // What a claim saved up before its program came is used by then.
-const MATRIX = '64'; // A kernel of some milliseconds.
 
 /** Where the state file of a software GPU has what its processes used: native/softgpu/README.md. */
 const ROWS = { at: 4096, bytes: 64, count: 256, busy: 16 };
@@ -55,12 +54,11 @@ async function windowsOf(percents: readonly number[]): Promise<readonly Window[]
   const directory = mkdtempSync(join(tmpdir(), 'aq-shares-'));
   await using serve = await startServe();
   try {
-    const matmul = compileExample('matmul', directory);
+    const saturate = compileTestProgram('saturate', directory);
     const names = percents.map((percent) => `share-${percent}`);
     const claims = percents.map((percent, i) => claim(names[i] ?? '', '256Mi', percent));
     await serve.cli(['apply', '-f', '-'], { stdin: [POOL, ...claims].join('---\n') });
-    const seconds = String(3600);
-    const running = names.map((name) => serve.start(['run', '--claim', name, '--', matmul, KERNELS, MATRIX, seconds]));
+    const running = names.map((name) => serve.start(['run', '--claim', name, '--', saturate, KERNELS]));
     const workers = await workersByClaim(serve, names.length);
     await sleep(SETTLE_MS);
     const read = () => ({ at: process.hrtime.bigint(), busy: deviceBusy(serve) });

@@ -12,7 +12,7 @@ export const compileExample = (name: 'matmul' | 'histogram', directory: string):
   compile(join(ROOT, 'examples', `${name}.c`), join(directory, name));
 
 /** Compiles a program that only tests run, as ordinary as the examples. */
-export const compileTestProgram = (name: 'misbehave' | 'steady', directory: string): string =>
+export const compileTestProgram = (name: 'misbehave' | 'saturate' | 'steady', directory: string): string =>
   compile(join(ROOT, 'test/programs', `${name}.c`), join(directory, name));
 
 function compile(source: string, program: string): string {
