@@ -1,3 +1,4 @@
+import type { VGPUClaim } from '../../src/api/kinds.ts';
 import type { SessionView } from '../../src/api/session-view.ts';
 import type { Serve } from './serve.ts';
 
@@ -22,4 +23,9 @@ export async function promisedBy(serve: Serve): Promise<{ readonly memory: strin
   const { stdout } = await serve.cli(['get', 'gpool', 'default', '-o', 'json']);
   const pool = JSON.parse(stdout) as { readonly status: { readonly promised: { memory: string; compute: number } } };
   return pool.status.promised;
+}
+
+export async function claimsOf(serve: Serve): Promise<readonly VGPUClaim[]> {
+  const { stdout } = await serve.cli(['get', 'vgpuclaims', '-o', 'json']);
+  return (JSON.parse(stdout) as { readonly items: readonly VGPUClaim[] }).items;
 }
