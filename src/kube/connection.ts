@@ -1,0 +1,138 @@
+import { request as requestHttp, type ClientRequest, type IncomingMessage } from 'node:http';
+import { request as requestHttps } from 'node:https';
+import type { Socket } from 'node:net';
+import { text } from 'node:stream/consumers';
+import type { KubeConfig } from '@kubernetes/client-node';
+import type { Clock } from '../lib/clock.ts';
+import { StoreError } from '../runtime/store.ts';
+import { Credentials, type Prepared } from './credentials.ts';
+import { connectionError, statusError } from './errors.ts';
+
+const REQUEST_MS = 30_000;
+
+export interface Call {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+  /** Path and query. */
+  readonly path: string;
+  readonly body?: unknown;
+  /** @default application/json */
+  readonly contentType?: string;
+}
+
+/** The API server of a KubeConfig, over connections that are kept. */
+export interface Connection extends Disposable {
+  /** The body of the answer. @throws StoreError if there is none, or it says no. */
+  call(call: Call): Promise<unknown>;
+  /** An answer whose body is read as it comes, until `signal` ends it. @throws StoreError as `call` does. */
+  open(call: Call, signal: AbortSignal): Promise<IncomingMessage>;
+}
+
+export interface ConnectionOptions {
+  /** Called again from time to time, because credentials change. */
+  readonly loadConfig: () => KubeConfig;
+  readonly clock: Clock;
+  /** @default 30_000 */
+  readonly requestTimeoutMs?: number;
+}
+
+/**
+ * Requests to the API server. client-node says where it is and who we are; the requests are made here, because those of
+ * client-node open a connection each (docs/decisions/0005).
+ */
+export function connect({ loadConfig, clock, requestTimeoutMs = REQUEST_MS }: ConnectionOptions): Connection {
+  const server = serverOf(loadConfig());
+  const credentials = new Credentials(loadConfig, clock);
+  const ask = async (call: Call, signal: AbortSignal): Promise<IncomingMessage> => {
+    const response = await exchange(server, call, await prepared(call, credentials), signal);
+    if (response.statusCode !== 401) return response;
+    response.resume();
+    credentials.refused();
+    return exchange(server, call, await prepared(call, credentials), signal);
+  };
+  const open = async (call: Call, signal: AbortSignal): Promise<IncomingMessage> => {
+    const response = await ask(call, signal);
+    const { statusCode = 0 } = response;
+    if (statusCode >= 200 && statusCode < 300) return response;
+    throw statusError(call, statusCode, parsed(await bodyOf(call, response)));
+  };
+
+  return {
+    open,
+    async call(call) {
+      const abort = new AbortController();
+      using _ = clock.after(requestTimeoutMs, () => abort.abort(new Error(`none within ${requestTimeoutMs} ms`)));
+      return parsed(await bodyOf(call, await open(call, abort.signal)));
+    },
+    [Symbol.dispose]: () => credentials[Symbol.dispose](),
+  };
+}
+
+function serverOf(config: KubeConfig): URL {
+  const server = config.getCurrentCluster()?.server ?? '';
+  if (URL.canParse(server)) return new URL(server);
+  throw new StoreError(
+    'Unavailable',
+    `the kubeconfig names no API server in its context ${config.getCurrentContext()}`,
+  );
+}
+
+async function prepared(call: Call, credentials: Credentials): Promise<Prepared> {
+  try {
+    return await credentials.current();
+  } catch (error) {
+    throw connectionError(call, error, false);
+  }
+}
+
+function exchange(server: URL, call: Call, who: Prepared, signal: AbortSignal): Promise<IncomingMessage> {
+  const { method, path, body, contentType = 'application/json' } = call;
+  const payload = body === undefined ? undefined : JSON.stringify(body);
+  const send = server.protocol === 'http:' ? requestHttp : requestHttps;
+  return new Promise((resolve, reject) => {
+    const request = send({
+      ...who,
+      hostname: server.hostname.replace(/^\[(.*)\]$/, '$1'),
+      port: server.port,
+      path: `${server.pathname.replace(/[/]$/, '')}${path}`,
+      method,
+      headers: {
+        ...who.headers,
+        accept: 'application/json',
+        'user-agent': 'aquifer',
+        ...(payload === undefined ? {} : { 'content-type': contentType }),
+      },
+      signal,
+    });
+    const wasSent = sentOf(request, server.protocol === 'http:' ? 'connect' : 'secureConnect');
+    request.on('response', resolve);
+    request.on('error', (error) => reject(connectionError(call, signal.aborted ? signal.reason : error, wasSent())));
+    request.end(payload);
+  });
+}
+
+/** Whether a byte of the request can have reached the server: not before there is a connection to it. */
+function sentOf(request: ClientRequest, connected: 'connect' | 'secureConnect'): () => boolean {
+  let sent = false;
+  request.on('socket', (socket: Socket) => {
+    if (request.reusedSocket) sent = true;
+    else socket.once(connected, () => (sent = true));
+  });
+  return () => sent;
+}
+
+async function bodyOf(call: Call, response: IncomingMessage): Promise<string> {
+  try {
+    return await text(response);
+  } catch (error) {
+    throw connectionError(call, error, true);
+  }
+}
+
+/** A body that is no JSON comes from something between us and the API server; its text is all there is to tell. */
+function parsed(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return body;
+  }
+}
