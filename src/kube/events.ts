@@ -101,11 +101,6 @@ function byLastWrite({ metadata: a }: StoredEvent, { metadata: b }: StoredEvent)
   return x < y ? -1 : x > y ? 1 : 0;
 }
 
-const recordOf = ({ type, reason, message, count, firstTimestamp, lastTimestamp }: StoredEvent): EventRecord => ({
-  type,
-  reason,
-  message,
-  count,
-  firstTimestamp,
-  lastTimestamp,
-});
+const recordOf = ({ type, reason, message, count = 1, firstTimestamp, lastTimestamp }: StoredEvent): EventRecord => {
+  return { type, reason, message, count, firstTimestamp, lastTimestamp };
+};
