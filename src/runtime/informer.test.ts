@@ -17,16 +17,17 @@ const thing = (name: string, resourceVersion: string, uid = `uid-${name}`): Thin
 
 /** A server that lists what it is told to, and whose watches are fed and broken by hand. */
 function server(listed: Thing[]) {
-  const state = { listed, version: '10', lists: 0, watches: [] as string[], failLists: 0 };
+  const state = { listed, version: '10', lists: 0, watches: [] as string[], away: false };
   const feeds: { push(event: WatchEvent<Thing>): void; fail(error: unknown): void; end(): void }[] = [];
   const store: Pick<Store<Things>, 'list' | 'watch'> = {
     async list() {
       state.lists += 1;
-      if (state.failLists-- > 0) throw new StoreError('Unavailable', 'down');
+      if (state.away) throw new StoreError('Unavailable', 'down');
       return { items: state.listed as never, resourceVersion: state.version };
     },
     async *watch(_kind, { resourceVersion, signal }) {
       state.watches.push(resourceVersion);
+      if (state.away) throw new StoreError('Unavailable', 'down');
       const queue: (WatchEvent<Thing> | { error: unknown } | 'end')[] = [];
       let wake = (): void => undefined;
       const put = (item: (typeof queue)[number]) => (queue.push(item), wake());
@@ -102,18 +103,39 @@ describe('Informer', () => {
     expect(changes).toEqual(['a ->1', 'a 1>1']);
   });
 
-  test('survives a store that is away for a minute, without hammering it', async () => {
+  test('goes on from where it was when the connection breaks, without a list', async () => {
+    const { informer, feed, changes, state, clock } = following([thing('a', '1')]);
+    await informer.synced;
+    await settle();
+    feed().push({ type: 'MODIFIED', object: thing('a', '11') });
+    await clock.advance(5000);
+    feed().fail(new StoreError('Unavailable', 'connection lost'));
+    await settle();
+    expect(informer.stats).toEqual({ objects: 1, lists: 1, failures: 1, following: false });
+    feed().push({ type: 'MODIFIED', object: thing('a', '12') });
+    await settle();
+    expect(state.watches).toEqual(['10', '11']);
+    expect(changes).toEqual(['a ->1', 'a 1>11', 'a 11>12']);
+    expect(informer.stats).toEqual({ objects: 1, lists: 1, failures: 1, following: true });
+  });
+
+  test('survives a store that is away for long without hammering it, and then lists: its past may be another', async () => {
     const { informer, feed, changes, state, clock, log } = following([thing('a', '1')]);
     await informer.synced;
     await clock.advance(5000);
-    state.failLists = 8;
+    state.away = true;
     feed().fail(new StoreError('Unavailable', 'connection lost'));
-    await clock.advance(60_000);
-    expect(state.lists).toBe(1 + 8 + 1);
-    expect(log.lines.length).toBe(9);
+    await clock.advance(70_000);
+    const asked = state.watches.length + state.lists;
+    expect(asked).toBeLessThan(15);
+    expect(log.lines.length).toBe(asked - 1);
+    expect(informer.get('a')).toBeDefined();
+    state.away = false;
+    state.listed = [thing('a', '3')];
+    await clock.advance(30_000);
     feed().push({ type: 'MODIFIED', object: thing('a', '40') });
     await settle();
-    expect(changes).toEqual(['a ->1', 'a 1>40']);
+    expect(changes).toEqual(['a ->1', 'a 1>3', 'a 3>40']);
   });
 
   test('goes on from where it was when the server ends the watch, bookmarks counted', async () => {

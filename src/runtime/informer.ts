@@ -19,7 +19,18 @@ export interface InformerOptions<Kinds extends KindTable<Kinds>, K extends Kind<
   readonly log: Log;
 }
 
+/** How a copy follows the store, for metrics and health. */
+export interface InformerStats {
+  readonly objects: number;
+  /** How often everything was listed, and how often a list or a watch failed. */
+  readonly lists: number;
+  readonly failures: number;
+  /** False from a failure on until the next list or event. */
+  readonly following: boolean;
+}
+
 const SHORT_WATCH_MS = 1000; // A watch that ends sooner counts as a failure: else a broken server is asked in a hot loop.
+const RESUME_MS = 60_000; // A store that was away for longer may have come back with another past, such as a backup.
 
 /**
  * A copy of all objects of one kind that follows the store. Objects in it are frozen and arrive in the order of their
@@ -30,6 +41,9 @@ export class Informer<Kinds extends KindTable<Kinds>, K extends Kind<Kinds>> {
   readonly #objects = new Map<string, Kinds[K]>();
   readonly #handlers = new Set<(change: Change<Kinds[K]>) => void>();
   readonly #synced = Promise.withResolvers<void>();
+  #stats = { lists: 0, failures: 0, following: false };
+  /** How far the copy has come; undefined: everything must be listed. */
+  #version: string | undefined;
 
   constructor(options: InformerOptions<Kinds, K>) {
     this.#options = options;
@@ -55,26 +69,43 @@ export class Informer<Kinds extends KindTable<Kinds>, K extends Kind<Kinds>> {
     return { [Symbol.dispose]: () => this.#handlers.delete(handler) };
   }
 
-  /** Follows the store until the signal, whatever happens to the connection. */
+  get stats(): InformerStats {
+    return { objects: this.#objects.size, ...this.#stats };
+  }
+
+  /**
+   * Follows the store until the signal, whatever happens to the connection: goes on from where it was, or lists anew
+   * when the store no longer knows that version or was away for long.
+   */
   async run(signal: AbortSignal): Promise<void> {
     const { kind, clock, log } = this.#options;
-    let failures = 0;
-    let version: string | undefined;
+    let shortOnes = 0;
+    let followedMs = clock.now().getTime();
     while (!signal.aborted) {
-      const started = clock.now().getTime();
-      let err: unknown;
-      try {
-        version ??= await this.#relist();
-        version = await this.#watch(version, signal);
-      } catch (error) {
-        version = undefined;
-        err = error;
-      }
+      const startedMs = clock.now().getTime();
+      if (startedMs - followedMs > RESUME_MS) this.#version = undefined;
+      const err = await this.#follow(signal);
       if (signal.aborted) return;
-      const lasted = clock.now().getTime() - started >= SHORT_WATCH_MS;
-      failures = lasted ? 0 : failures + 1;
-      if (err !== undefined && !isStoreError(err, 'Expired')) log.warn('watch failed', { kind, failures, err });
-      if (!lasted) await sleep(clock, backoffMs(failures), signal);
+      const nowMs = clock.now().getTime();
+      if (this.#stats.following) followedMs = nowMs;
+      shortOnes = nowMs - startedMs >= SHORT_WATCH_MS ? 0 : shortOnes + 1;
+      if (err !== undefined && !isStoreError(err, 'Expired')) {
+        this.#stats = { ...this.#stats, failures: this.#stats.failures + 1, following: false };
+        log.warn('watch failed', { kind, failures: this.#stats.failures, err });
+      }
+      if (shortOnes > 0) await sleep(clock, backoffMs(shortOnes), signal);
+    }
+  }
+
+  /** Lists if need be, and watches until that ends; returns why it failed, if it did. */
+  async #follow(signal: AbortSignal): Promise<unknown> {
+    try {
+      this.#version ??= await this.#relist();
+      await this.#watch(this.#version, signal);
+      return undefined;
+    } catch (error) {
+      if (!isStoreError(error, 'Unavailable')) this.#version = undefined;
+      return error;
     }
   }
 
@@ -84,20 +115,20 @@ export class Informer<Kinds extends KindTable<Kinds>, K extends Kind<Kinds>> {
     const listed = new Map(items.map((object) => [keyText(keyOf(object)), object]));
     for (const key of this.#objects.keys()) if (!listed.has(key)) this.#replace(key, undefined);
     for (const [key, object] of listed) this.#replace(key, object);
+    this.#stats = { ...this.#stats, lists: this.#stats.lists + 1, following: true };
     this.#synced.resolve();
     return resourceVersion;
   }
 
-  async #watch(resourceVersion: string, signal: AbortSignal): Promise<string> {
+  async #watch(resourceVersion: string, signal: AbortSignal): Promise<void> {
     const { store, kind } = this.#options;
-    let version = resourceVersion;
     for await (const event of store.watch(kind, { resourceVersion, signal })) {
       if (event.type !== 'BOOKMARK') {
         this.#replace(keyText(keyOf(event.object)), event.type === 'DELETED' ? undefined : event.object);
       }
-      version = event.object.metadata.resourceVersion ?? version;
+      this.#version = event.object.metadata.resourceVersion ?? this.#version;
+      if (!this.#stats.following) this.#stats = { ...this.#stats, following: true };
     }
-    return version;
   }
 
   #replace(key: string, next: Kinds[K] | undefined): void {
