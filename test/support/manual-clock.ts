@@ -3,6 +3,7 @@ import type { Clock } from '../../src/lib/clock.ts';
 /** A clock that stands still until it is turned. */
 export class ManualClock implements Clock {
   #nowMs: number;
+  #setBackMs = 0;
   readonly #timers = new Set<{ readonly dueMs: number; readonly callback: () => void }>();
 
   constructor(start = '2026-01-01T00:00:00.000Z') {
@@ -10,13 +11,27 @@ export class ManualClock implements Clock {
   }
 
   now(): Date {
-    return new Date(this.#nowMs);
+    return new Date(this.#nowMs - this.#setBackMs);
+  }
+
+  monotonicMs(): number {
+    return this.#nowMs;
+  }
+
+  /** Sets the time of day back, as somebody at the machine might. */
+  setBack(ms: number): void {
+    this.#setBackMs += ms;
   }
 
   after(ms: number, callback: () => void): Disposable {
     const timer = { dueMs: this.#nowMs + ms, callback };
     this.#timers.add(timer);
     return { [Symbol.dispose]: () => void this.#timers.delete(timer) };
+  }
+
+  /** Time that passes while the process stands still: no timer runs. */
+  jump(ms: number): void {
+    this.#nowMs += ms;
   }
 
   /** Timers that have not run. */
