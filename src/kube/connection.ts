@@ -17,6 +17,8 @@ export interface Call {
   readonly body?: unknown;
   /** @default application/json */
   readonly contentType?: string;
+  /** How long `call` waits for the answer. @default 30_000 */
+  readonly timeoutMs?: number;
 }
 
 /** The API server of a KubeConfig, over connections that are kept. */
@@ -31,15 +33,13 @@ export interface ConnectionOptions {
   /** Called again from time to time, because credentials change. */
   readonly loadConfig: () => KubeConfig;
   readonly clock: Clock;
-  /** @default 30_000 */
-  readonly requestTimeoutMs?: number;
 }
 
 /**
  * Requests to the API server. client-node says where it is and who we are; the requests are made here, because those of
  * client-node open a connection each (docs/decisions/0005).
  */
-export function connect({ loadConfig, clock, requestTimeoutMs = REQUEST_MS }: ConnectionOptions): Connection {
+export function connect({ loadConfig, clock }: ConnectionOptions): Connection {
   const server = serverOf(loadConfig());
   const credentials = new Credentials(loadConfig, clock);
   const ask = async (call: Call, signal: AbortSignal): Promise<IncomingMessage> => {
@@ -60,7 +60,8 @@ export function connect({ loadConfig, clock, requestTimeoutMs = REQUEST_MS }: Co
     open,
     async call(call) {
       const abort = new AbortController();
-      using _ = clock.after(requestTimeoutMs, () => abort.abort(new Error(`none within ${requestTimeoutMs} ms`)));
+      const { timeoutMs = REQUEST_MS } = call;
+      using _ = clock.after(timeoutMs, () => abort.abort(new Error(`none within ${timeoutMs} ms`)));
       return parsed(await bodyOf(call, await open(call, abort.signal)));
     },
     [Symbol.dispose]: () => credentials[Symbol.dispose](),
