@@ -6,7 +6,7 @@ import { runController, type Controller, type Pass } from '../runtime/controller
 import { Informer } from '../runtime/informer.ts';
 import { WorkQueue } from '../runtime/queue.ts';
 import { keyOf, type ApiObject, type Key, type Kind, type MergePatch, type Store } from '../runtime/store.ts';
-import { eventRecorder } from './event-recorder.ts';
+import { eventRecorder } from '../runtime/event-recorder.ts';
 import { nodeController } from './gpu-node/controller.ts';
 import { Liveness } from './gpu-node/liveness.ts';
 import { poolController } from './gpu-pool/controller.ts';

@@ -1,5 +1,3 @@
-import type { EventDraft, ObjectReference } from '../runtime/store.ts';
-
 /** The sessions of claims, wherever they run; the backend fills it. */
 export interface SessionControl {
   /**
@@ -13,9 +11,4 @@ export interface SessionControl {
 export interface TicketLedger {
   /** `first`: nobody had it before; `same`: this holder had it; `other`: another key had it. `exp` in seconds. */
   claim(jti: string, holder: string, exp: number): Promise<'first' | 'same' | 'other'>;
-}
-
-/** Where events go. An event that cannot be recorded holds up nothing. */
-export interface EventSink {
-  record(about: ObjectReference, event: EventDraft): void;
 }

@@ -4,7 +4,7 @@ import { done, retryAfter, type Controller } from '../../runtime/controller.ts';
 import type { EventDraft } from '../../runtime/store.ts';
 import { conditionOf } from '../condition.ts';
 import type { Promised } from '../inventory.ts';
-import type { EventSink } from '../ports.ts';
+import type { EventSink } from '../../runtime/event-recorder.ts';
 import type { Liveness } from './liveness.ts';
 import { nodeStatus, type NodeStatus } from './status.ts';
 

@@ -4,7 +4,7 @@ import type { Clock } from '../../lib/clock.ts';
 import { done, type Controller } from '../../runtime/controller.ts';
 import { conditionOf } from '../condition.ts';
 import type { Hold } from '../hold.ts';
-import type { EventSink } from '../ports.ts';
+import type { EventSink } from '../../runtime/event-recorder.ts';
 import { poolStatus, type PoolStatus } from './status.ts';
 
 export interface PoolDeps {
