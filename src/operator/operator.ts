@@ -7,11 +7,13 @@ import { Informer } from '../runtime/informer.ts';
 import { WorkQueue } from '../runtime/queue.ts';
 import { keyOf, type ApiObject, type Key, type Kind, type MergePatch, type Store } from '../runtime/store.ts';
 import { eventRecorder } from '../runtime/event-recorder.ts';
+import { bindLatency } from './bind-latency.ts';
 import { nodeController } from './gpu-node/controller.ts';
 import { Liveness } from './gpu-node/liveness.ts';
 import { poolController } from './gpu-pool/controller.ts';
 import { Inventory } from './inventory.ts';
 import type { SessionControl } from './ports.ts';
+import { statsOf, type OperatorStats } from './stats.ts';
 import { statusPatch } from './status-patch.ts';
 import { claimForTicket, type ClaimRefusal } from './ticket/claim-gate.ts';
 import { claimController } from './vgpu-claim/controller.ts';
@@ -28,6 +30,8 @@ export interface OperatorOptions {
   /** So long a deleted claim waits for its sessions to end before its share is given back all the same. @default 30_000 */
   readonly releaseTimeoutMs?: number;
   readonly onPass?: (pass: Pass) => void;
+  /** A claim was bound, so long after it was first seen. */
+  readonly onBound?: (waitedMs: number) => void;
 }
 
 export interface Operator {
@@ -35,6 +39,7 @@ export interface Operator {
   readonly ready: Promise<void>;
   /** The claim, if a ticket may be signed for it now. `uid` guards against another claim of the same name. */
   claimForTicket(claim: Key & { readonly uid?: string }): Result<VGPUClaim, ClaimRefusal>;
+  stats(): OperatorStats;
   /** Ends what is in work and begins nothing new. */
   stop(): Promise<void>;
 }
@@ -53,6 +58,7 @@ export function startOperator(options: OperatorOptions): Operator {
     claims: new Informer({ store, kind: 'VGPUClaim', clock, log }),
   };
   const queues: Queues = { pools: new WorkQueue(clock), nodes: new WorkQueue(clock), claims: new WorkQueue(clock) };
+  if (options.onBound !== undefined) informers.claims.onChange(bindLatency(clock, options.onBound));
   wireWakeUps({ informers, queues, inventory, liveness, sessions: options.sessions, clock, log });
 
   const ready = Promise.all(Object.values(informers).map((informer) => informer.synced)).then(() => undefined);
@@ -66,6 +72,7 @@ export function startOperator(options: OperatorOptions): Operator {
     ready,
     claimForTicket: (claim) =>
       claimForTicket(claim, { claims: informers.claims, inventory, ready: isReady && !abort.signal.aborted }),
+    stats: () => statsOf({ informers, queues, inventory }),
     async stop() {
       abort.abort();
       await Promise.all([...following, ...(isReady ? [controlling] : [])]);

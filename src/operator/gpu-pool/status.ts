@@ -29,28 +29,50 @@ export interface PoolView {
   readonly now: Date;
 }
 
+/** What a pool may promise and has promised, in bytes and percent of one GPU. */
+export interface PoolAmounts {
+  readonly gpus: number;
+  readonly capacity: { readonly memoryBytes: number; readonly computePercent: number };
+  readonly promised: { readonly memoryBytes: number; readonly computePercent: number };
+}
+
+export function poolAmounts(entry: PoolEntry, snapshot: Snapshot, promised: readonly Allocation[]): PoolAmounts {
+  const gpus = entry.nodes.flatMap((n) => snapshot.nodes[n]?.gpus ?? []);
+  return {
+    gpus: gpus.length,
+    capacity: {
+      memoryBytes: sum(gpus, (gpu) => memoryLimit(entry, gpu)),
+      computePercent: gpus.length * entry.computePercent,
+    },
+    promised: {
+      memoryBytes: sum(promised, (allocation) => allocation.memoryBytes),
+      computePercent: sum(promised, (allocation) => allocation.computePercent),
+    },
+  };
+}
+
 export function poolStatus(pool: GPUPool, entry: PoolEntry, { snapshot, promised, claims, now }: PoolView): PoolStatus {
   const nodes = entry.nodes.flatMap((n) => snapshot.nodes[n] ?? []);
   const gpus = nodes.flatMap((node) => node.gpus);
   const usable = nodes.flatMap((node) => (node.ready ? node.gpus.filter((gpu) => gpu.healthy) : []));
+  const amounts = poolAmounts(entry, snapshot, promised);
   const observedGeneration = pool.metadata.generation;
   const ready = { type: 'Ready', ...readiness(nodes.length, gpus, usable), observedGeneration };
   return {
     observedGeneration,
     nodes: nodes.length,
     gpus: gpus.length,
-    capacity: {
-      memory: formatBytes(sum(gpus, (gpu) => memoryLimit(entry, gpu))),
-      compute: gpus.length * entry.computePercent,
-    },
-    promised: {
-      memory: formatBytes(sum(promised, (allocation) => allocation.memoryBytes)),
-      compute: sum(promised, (allocation) => allocation.computePercent),
-    },
+    capacity: written(amounts.capacity),
+    promised: written(amounts.promised),
     claims,
     conditions: withCondition(pool.status?.conditions, ready, now),
   };
 }
+
+const written = ({ memoryBytes, computePercent }: PoolAmounts['capacity']) => ({
+  memory: formatBytes(memoryBytes),
+  compute: computePercent,
+});
 
 type Finding = Pick<Condition, 'status' | 'reason' | 'message'>;
 

@@ -1,0 +1,79 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+/** A metric as its users see it. Labels are of closed sets: kinds, reasons, pools; never names of claims. */
+export interface Metric<Label extends string = never> {
+  /** In base units: `_seconds`, `_bytes`, `_ratio`; what only counts up ends in `_total`. */
+  readonly name: `aquifer_${string}`;
+  readonly help: string;
+  readonly labels?: readonly Label[];
+}
+
+export type Labels<Label extends string> = Readonly<Record<Label, string>>;
+
+/** One value of a metric and its labels. */
+export type Sample<Label extends string> = readonly [labels: Labels<Label>, value: number];
+
+/** The metrics of a process. */
+export interface Metrics {
+  readonly contentType: string;
+  /** All of them, as Prometheus reads it. */
+  text(): Promise<string>;
+  /** Returns what counts one more. */
+  counter<L extends string>(metric: Metric<L>): (labels: Labels<L>) => void;
+  /** Returns what takes one measurement. `buckets` are upper bounds. */
+  histogram<L extends string>(
+    metric: Metric<L> & { readonly buckets: readonly number[] },
+  ): (labels: Labels<L>, value: number) => void;
+  /** A value that is somewhere already: it is read when somebody asks. */
+  gauge<L extends string>(metric: Metric<L>, read: () => Iterable<Sample<L>>): void;
+  /** The same for what only counts up. */
+  readCounter<L extends string>(metric: Metric<L>, read: () => Iterable<Sample<L>>): void;
+}
+
+/** Gauges of prom-client whose names say that they are counters; others of the same content stay. */
+const MISNAMED = ['nodejs_active_resources_total', 'nodejs_active_handles_total', 'nodejs_active_requests_total'];
+
+/** A registry that has the metrics of the process itself, under the names that all programs have for them. */
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  for (const name of MISNAMED) registry.removeSingleMetric(name);
+  const settings = <L extends string>({ name, help, labels = [] }: Metric<L>) => {
+    return { name, help, labelNames: [...labels], registers: [registry] };
+  };
+
+  return {
+    contentType: registry.contentType,
+    text: () => registry.metrics(),
+
+    counter(metric) {
+      const counter = new Counter(settings(metric));
+      return (labels) => counter.inc(labels, 1);
+    },
+
+    histogram({ buckets, ...metric }) {
+      const histogram = new Histogram({ ...settings(metric), buckets: [...buckets] });
+      return (labels, value) => histogram.observe(labels, value);
+    },
+
+    gauge(metric, read) {
+      new Gauge({
+        ...settings(metric),
+        collect() {
+          this.reset();
+          for (const [labels, value] of read()) this.set(labels, value);
+        },
+      });
+    },
+
+    readCounter(metric, read) {
+      new Counter({
+        ...settings(metric),
+        collect() {
+          this.reset();
+          for (const [labels, value] of read()) this.inc(labels, value);
+        },
+      });
+    },
+  };
+}
