@@ -2,10 +2,10 @@
 # Runs the program with the Node that was installed beside it, wherever PREFIX is.
 self=$(readlink -f "$0") || exit 1
 prefix=${self%/bin/*}
-# serve is a program of its own: it alone opens the database.
-case ${1-} in serve) application=standalone ;; *) application=cli ;; esac
+# Programs of their own: serve alone opens the database, operator alone speaks to the Kubernetes API.
+case ${1-} in serve) application=standalone ;; operator) application=operator ;; *) application=cli ;; esac
+[ "$application" = cli ] || shift
 if [ "$application" = standalone ]; then
-  shift
   # Node takes every signal back to its default: it has to be told that nohup wanted this one ignored.
   ignored=$(sed -n 's/^SigIgn:.*\(.\)$/\1/p' "/proc/$$/status")
   case $ignored in *[13579bdf]) export AQUIFER_IGNORE_SIGHUP=1 ;; esac

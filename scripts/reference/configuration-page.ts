@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { placeholderOf } from '../../src/config/arguments.ts';
+import { operatorSchema } from '../../src/config/operator.ts';
 import { serveSchema } from '../../src/config/serve.ts';
 import { settingsOf, type Setting } from '../../src/config/setting.ts';
 import { code, table } from './markdown.ts';
@@ -14,6 +15,7 @@ export function configurationPage(): string {
       'or a value that does not fit, stops the process before it does anything; all problems are told at once.',
     'Time spans are written `500ms`, `10s`, `5m` or `1h`; sizes `512Mi` or `8Gi`.',
     ...section('aquifer serve', serveSchema),
+    ...section('aquifer operator', operatorSchema),
     '',
   ].join('\n\n');
 }

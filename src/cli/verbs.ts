@@ -21,10 +21,10 @@ export const verbs: readonly Verb[] = [
   versionVerb,
 ];
 
-/** Its flags are those of its configuration; the launcher hands it to a program of its own. */
-const serveLine: VerbLine = {
-  name: 'serve',
-  summary: 'Pool the GPUs of this host and serve claims, until stopped',
-};
+/** Their flags are those of their configuration; the launcher hands each to a program of its own. */
+const programLines: readonly VerbLine[] = [
+  { name: 'serve', summary: 'Pool the GPUs of this host and serve claims, until stopped' },
+  { name: 'operator', summary: 'Pool the GPUs of a Kubernetes cluster; for pods, not for people' },
+];
 
-export const verbLines: readonly VerbLine[] = [serveLine, ...verbs];
+export const verbLines: readonly VerbLine[] = [...programLines, ...verbs];

@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { dataDirectory } from './data-directory.ts';
+import { agentGracePeriod, logLevel, releaseTimeout } from './operation.ts';
 import { setting } from './setting.ts';
 import { durationSchema, listenAddressSchema, softwareGpusSchema } from './values.ts';
 
@@ -53,17 +54,9 @@ export const serveSchema = z
       description: 'How often the node reports that it is alive.',
       placeholder: 'SPAN',
     }),
-    agentGracePeriod: setting(durationSchema.prefault('30s'), {
-      description: 'How long a node may be silent before its claims are Lost.',
-      placeholder: 'SPAN',
-    }),
-    releaseTimeout: setting(durationSchema.prefault('30s'), {
-      description: 'How long the release of a claim waits for its programs to end before it ends them.',
-      placeholder: 'SPAN',
-    }),
-    logLevel: setting(z.enum(['error', 'warn', 'info', 'debug']).default('info'), {
-      description: 'How much is logged.',
-    }),
+    agentGracePeriod,
+    releaseTimeout,
+    logLevel,
   })
   .refine(({ heartbeatInterval, agentGracePeriod }) => agentGracePeriod.ms >= 2 * heartbeatInterval.ms, {
     path: ['agentGracePeriod'],

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import type { KubeConfig } from '@kubernetes/client-node';
 import type { Clock } from '../lib/clock.ts';
+import { stopwatch } from '../runtime/stopwatch.ts';
 import { StoreError } from '../runtime/store.ts';
 import { Credentials, type Prepared } from './credentials.ts';
 import { connectionError, statusError } from './errors.ts';
@@ -29,25 +30,45 @@ export interface Connection extends Disposable {
   open(call: Call, signal: AbortSignal): Promise<IncomingMessage>;
 }
 
+/** What became of one request; without a status nobody answered. */
+export interface Exchange {
+  readonly method: Call['method'];
+  readonly status: number | undefined;
+  readonly durationMs: number;
+}
+
 export interface ConnectionOptions {
   /** Called again from time to time, because credentials change. */
   readonly loadConfig: () => KubeConfig;
   readonly clock: Clock;
+  readonly onExchange?: (exchange: Exchange) => void;
 }
 
 /**
  * Requests to the API server. client-node says where it is and who we are; the requests are made here, because those of
  * client-node open a connection each (docs/decisions/0005).
  */
-export function connect({ loadConfig, clock }: ConnectionOptions): Connection {
+export function connect({ loadConfig, clock, onExchange }: ConnectionOptions): Connection {
   const server = serverOf(loadConfig());
   const credentials = new Credentials(loadConfig, clock);
+  const once = async (call: Call, signal: AbortSignal): Promise<IncomingMessage> => {
+    const who = await prepared(call, credentials);
+    const started = stopwatch(clock);
+    let status: number | undefined;
+    try {
+      const response = await exchange(server, call, who, signal);
+      status = response.statusCode;
+      return response;
+    } finally {
+      onExchange?.({ method: call.method, status, durationMs: started.elapsedMs() });
+    }
+  };
   const ask = async (call: Call, signal: AbortSignal): Promise<IncomingMessage> => {
-    const response = await exchange(server, call, await prepared(call, credentials), signal);
+    const response = await once(call, signal);
     if (response.statusCode !== 401) return response;
     response.resume();
     credentials.refused();
-    return exchange(server, call, await prepared(call, credentials), signal);
+    return once(call, signal);
   };
   const open = async (call: Call, signal: AbortSignal): Promise<IncomingMessage> => {
     const response = await ask(call, signal);

@@ -37,7 +37,7 @@ export interface LeaseStore {
 export interface Leadership {
   readonly epoch: number;
   /** Whether we lead now: asked before every write, it needs no timer to have run. */
-  holds(): boolean;
+  readonly holds: () => boolean;
   /** Aborted when we lead no more. */
   readonly lost: AbortSignal;
   /** Gives the Lease up, so that the next need not wait: only to be called when nothing is in work any more. */

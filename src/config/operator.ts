@@ -1,0 +1,43 @@
+import { z } from 'zod';
+import { agentGracePeriod, logLevel, releaseTimeout } from './operation.ts';
+import { setting } from './setting.ts';
+import { durationSchema, listenAddressSchema } from './values.ts';
+
+const MIN_LEASE_MS = 3000; // A renewal may take a second of a busy API server's time.
+
+/** The settings of `aquifer operator`. */
+export const operatorSchema = z.strictObject({
+  kubeconfig: setting(z.string().min(1).exactOptional(), {
+    description:
+      'How to reach the API server. Without it: the files that KUBECONFIG names, ~/.kube/config, or in a pod its ServiceAccount.',
+    placeholder: 'FILE',
+  }),
+  listen: setting(listenAddressSchema.prefault('0.0.0.0:8081'), {
+    description: 'Where /livez, /readyz and /metrics are answered.',
+    placeholder: 'HOST:PORT',
+  }),
+  leaseName: setting(z.string().min(1).max(253).default('aquifer-operator'), {
+    description: 'The Lease that the replicas compete for: one of them leads.',
+    placeholder: 'NAME',
+  }),
+  leaseNamespace: setting(z.string().min(1).max(63), {
+    description: 'The namespace of the Lease.',
+    placeholder: 'NAME',
+    fallback: { text: '$POD_NAMESPACE, or aquifer-system', from: (env) => env['POD_NAMESPACE'] || 'aquifer-system' },
+  }),
+  leaseDuration: setting(
+    durationSchema
+      .refine(({ ms }) => ms >= MIN_LEASE_MS, 'must be at least 3s: the API server may take a second for a renewal')
+      .prefault('15s'),
+    {
+      description:
+        'How long another replica waits for a leader that no longer renews. The leader stops after two thirds.',
+      placeholder: 'SPAN',
+    },
+  ),
+  agentGracePeriod,
+  releaseTimeout,
+  logLevel,
+});
+
+export type OperatorConfig = Readonly<z.output<typeof operatorSchema>>;

@@ -1,0 +1,49 @@
+import type { Kinds } from '../api/kinds.ts';
+import { fencedStore } from '../runtime/fenced-store.ts';
+import { campaign, type LeaseStore } from '../runtime/leadership.ts';
+import { startOperator, type Operator, type OperatorOptions } from './operator.ts';
+import type { OperatorStats } from './stats.ts';
+
+export interface ReplicaOptions extends OperatorOptions {
+  readonly lease: LeaseStore;
+  /** Tells this process from all others, also from an earlier one of the same pod. */
+  readonly identity: string;
+  readonly leaseDurationMs: number;
+}
+
+export interface Replica {
+  /** Undefined while it stands by. */
+  stats(): OperatorStats | undefined;
+  /** Resolves once the signal has ended all. */
+  readonly ended: Promise<void>;
+}
+
+/**
+ * One of several operators over one store: whichever has the Lease runs the reconcilers, with an account of its own that
+ * it reads anew each time. One that loses the Lease ends what is in work, and stands by again.
+ */
+export function startReplica(options: ReplicaOptions, signal: AbortSignal): Replica {
+  let operator: Operator | undefined;
+  const { store, lease, identity, clock, log, leaseDurationMs: durationMs } = options;
+  const times = { durationMs, deadlineMs: (durationMs * 2) / 3, retryMs: (durationMs * 2) / 15 };
+
+  const run = async (): Promise<void> => {
+    while (!signal.aborted) {
+      const leadership = await campaign({ lease, identity, clock, log, ...times }, signal);
+      if (leadership === undefined) return;
+      operator = startOperator({ ...options, store: fencedStore<Kinds>(store, leadership.holds) });
+      await aborted(AbortSignal.any([signal, leadership.lost]));
+      const leaving = operator;
+      operator = undefined;
+      await leaving.stop();
+      await leadership.release();
+    }
+  };
+  return { stats: () => operator?.stats(), ended: run() };
+}
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
