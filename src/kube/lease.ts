@@ -7,7 +7,7 @@ const LEASES: Resource = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', 
 const TRY_MS = 4000; // Two tries fit into the time after which a leader stops.
 
 /** Where the epoch is kept; the count of transitions of the Lease would begin anew with another Lease. */
-export const EPOCH_ANNOTATION = 'aquifer.dev/epoch';
+const EPOCH_ANNOTATION = 'aquifer.dev/epoch';
 
 interface StoredLease {
   readonly metadata: { readonly resourceVersion: string; readonly annotations?: Readonly<Record<string, string>> };

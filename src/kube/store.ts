@@ -114,7 +114,7 @@ function bodyOf({ metadata = {}, spec, status }: MergePatch, { subresource, reso
 }
 
 /** A patch that names no version has no conflict: it is tried again when others were quicker. */
-export async function mergePatch(
+async function mergePatch(
   connection: Pick<Connection, 'call'>,
   path: string,
   body: { readonly metadata?: object },
