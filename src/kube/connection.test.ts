@@ -44,6 +44,12 @@ describe('connections', () => {
     ]);
   });
 
+  test('the body of a DELETE is not taken for the next request', async () => {
+    await using t = await connected(fine);
+    for (let i = 0; i < 3; i++) await t.connection.call({ method: 'DELETE', path: '/apis/x', body: { a: 'ä' } });
+    expect(t.api.requests.map(({ line }) => line)).toEqual(Array<string>(3).fill('DELETE /apis/x'));
+  });
+
   test('a server that came back after a cut is reached again', async () => {
     await using t = await connected(fine);
     await t.connection.call(GET);
@@ -114,7 +120,9 @@ describe('what the API server says', () => {
   test('what is invalid is told by field, in the words of the rule', async () => {
     const causes = [
       { field: 'spec.resources.memory', message: 'Invalid value: "8 \\"GB": must be a quantity: of bytes' },
-      { field: 'spec', message: 'Invalid value: "object": cannot be changed: delete the claim' },
+      { field: 'spec', message: 'Invalid value: cannot be changed: delete the claim' },
+      { field: '<nil>', message: 'Invalid value: metadata.name must be short' },
+      { field: '<nil>', message: 'Invalid value: null: some validation rules were not checked because …' },
       { field: 'spec.vgpus', message: 'Invalid value: 0: too small' },
       { field: 'spec.mode', message: 'Unsupported value: "x": supported values: "Reserved"' },
     ];
@@ -124,6 +132,7 @@ describe('what the API server says', () => {
     expect((await refused(t.connection.call(POST), 'Invalid')).details).toEqual([
       { field: 'spec.resources.memory', message: 'must be a quantity: of bytes' },
       { field: 'spec', message: 'cannot be changed: delete the claim' },
+      { field: '', message: 'metadata.name must be short' },
       { field: 'spec.vgpus', message: 'too small' },
       { field: 'spec.mode', message: 'Unsupported value: "x": supported values: "Reserved"' },
     ]);

@@ -43,17 +43,28 @@ const CODES: Readonly<Record<number, StoreErrorCode>> = {
 
 function problemsOf(status: Status | undefined): readonly FieldProblem[] {
   const causes: readonly Partial<FieldProblem>[] = status?.details?.causes ?? [];
-  if (causes.length > 0) return causes.map(({ field = '', message = '' }) => ({ field, message: detailOf(message) }));
+  if (causes.length > 0) return causes.filter(isProblem).map(problemOf);
   return [...(status?.message ?? '').matchAll(UNKNOWN_FIELD)].map(([, field = '']) => ({
     field,
     message: 'unknown field',
   }));
 }
 
-const UNKNOWN_FIELD = /unknown field "([^"]+)"/g;
+/** The API server adds that it has not looked at rules because of the other causes. */
+const isProblem = ({ message = '' }: Partial<FieldProblem>): boolean =>
+  !message.includes('some validation rules were not checked');
 
 /** `Invalid value: "8GB": must be …` → `must be …`: the words of our own rules, as the embedded store says them. */
-const detailOf = (message: string): string => message.replace(/^Invalid value: (?:"(?:[^"\\]|\\.)*"|[^:"]*): /s, '');
+const problemOf = ({ field = '', message = '' }: Partial<FieldProblem>): FieldProblem => ({
+  field: field === WHOLE_OBJECT ? '' : field,
+  message: message.replace(VALUE, ''),
+});
+
+const WHOLE_OBJECT = '<nil>';
+
+const VALUE = /^Invalid value: (?:(?:"(?:[^"\\]|\\.)*"|-?[0-9.]+|null|true|false): )?/s;
+
+const UNKNOWN_FIELD = /unknown field "([^"]+)"/g;
 
 const nameOf = ({ method, path }: Asked): string => `${method} ${path.replace(/[?].*/, '')}`;
 
