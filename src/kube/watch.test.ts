@@ -81,7 +81,7 @@ describe('watchEvents', () => {
       await t.saw(i);
     }
     await t.clock.advance(SILENCE_MS);
-    expect((await refused(t.ended, 'Unavailable')).message).toMatch(/silent for 90 s/);
+    expect((await refused(t.ended, 'Unavailable')).message).toMatch(/silent for 180 s/);
     expect(t.clock.pending).toBe(0);
   });
 

@@ -7,8 +7,11 @@ import { connectionError, watchError } from './errors.ts';
 
 const MAX_EVENT_BYTES = 16 * 1024 * 1024; // etcd takes objects of 1.5 MiB; this only bounds what a broken peer can make us hold.
 
-/** The API server sends a bookmark a minute where nothing else happens, so a watch that is silent for longer is dead. */
-export const SILENCE_MS = 90_000;
+/**
+ * Where nothing else happens the API server sends a bookmark a minute, the first after two: a watch that is silent for
+ * longer is dead. A peer that is gone altogether is noticed by the kernel within half a minute, see `keepAliveMsecs`.
+ */
+export const SILENCE_MS = 180_000;
 
 export interface RawEvent {
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK';

@@ -1,0 +1,50 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { BackgroundProgram } from './background-program.ts';
+
+const MAIN = resolve(import.meta.dirname, '../../src/operator/main.ts');
+const START_MS = 60_000;
+
+/** An `aquifer operator` in a process of its own. */
+export interface OperatorProcess extends AsyncDisposable {
+  /** The lines of its log. */
+  log(): readonly Readonly<Record<string, unknown>>[];
+  /** GET of its probe server. */
+  probe(path: string): Promise<{ readonly status: number; readonly text: string }>;
+  leads(): Promise<boolean>;
+  signal(name: NodeJS.Signals): void;
+  kill(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Starts a replica that renews a Lease of three seconds; it is ready when its probes answer. */
+export async function startOperatorProcess(kubeconfig: string, args: readonly string[] = []): Promise<OperatorProcess> {
+  const folder = mkdtempSync(join(tmpdir(), 'aq-operator-'));
+  const words = ['--kubeconfig', kubeconfig, '--listen', '127.0.0.1:0', '--lease-namespace', 'default'];
+  const command = [process.execPath, MAIN, ...words, '--lease-duration', '3s', ...args];
+  const program = new BackgroundProgram('operator', command, join(folder, 'log'));
+  const log = (): Record<string, unknown>[] =>
+    program.log
+      .split('\n')
+      .flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as Record<string, unknown>] : []));
+  const portOf = (): unknown => log().find(({ message }) => message === 'standing by')?.['port'];
+  await program.start(() => Promise.resolve(portOf() !== undefined), START_MS);
+
+  const probe = async (path: string): Promise<{ status: number; text: string }> => {
+    const response = await fetch(`http://127.0.0.1:${String(portOf())}${path}`);
+    return { status: response.status, text: await response.text() };
+  };
+  return {
+    log,
+    probe,
+    leads: async () => (await probe('/metrics')).text.includes('aquifer_operator_leader 1'),
+    signal: (name) => program.signal(name),
+    kill: () => program.end('SIGKILL'),
+    stop: () => program.end('SIGTERM'),
+    async [Symbol.asyncDispose]() {
+      await program.end('SIGKILL');
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
