@@ -109,7 +109,7 @@ async function acquire(settled: Settled, observed: Observed | undefined): Promis
     acquiredAt,
     renewedAt: acquiredAt,
     transitions: (observed?.record.transitions ?? -1) + 1,
-    epoch: Math.max((observed?.record.epoch ?? 0) + 1, Math.floor(now.getTime() / 1000)),
+    epoch: Math.max((observed?.record.epoch ?? 0) + 1, now.getTime()),
   };
   const held = await write(settled, { record, version: observed?.version });
   log.info('leading', { identity, epoch: record.epoch });
