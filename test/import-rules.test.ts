@@ -9,6 +9,8 @@ const breaches: Readonly<Record<string, readonly [file: string, specifier: strin
   'vocabulary-below-core': ['src/api/claim.ts', '../core/engine.ts'],
   'adapters-below-applications': ['src/runtime/queue.ts', '../operator/main.ts'],
   'apps-are-islands': ['src/backend/main.ts', '../operator/main.ts'],
+  'one-importer-kube': ['src/operator/main.ts', '@kubernetes/client-node'],
+  'one-importer-metrics': ['src/operator/main.ts', 'prom-client'],
   'one-importer-log': ['src/operator/main.ts', 'winston'],
   'one-importer-sqlite': ['src/operator/main.ts', 'node:sqlite'],
   'no-test-imports': ['src/operator/main.ts', '../core/engine.test.ts'],

@@ -15,7 +15,9 @@ export const resourceOf = (kind: Kind): Resource => ({ apiVersion: API_VERSION, 
 /** `/apis/aquifer.dev/v1alpha1/namespaces/team-a/vgpuclaims`; without a namespace those of all. */
 export function collectionPath({ apiVersion, plural }: Resource, namespace?: string): string {
   const group = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
-  return namespace === undefined ? `${group}/${plural}` : `${group}/namespaces/${segment(namespace)}/${plural}`;
+  return namespace === undefined
+    ? `${group}/${plural}`
+    : `${group}/namespaces/${segment('namespace', namespace)}/${plural}`;
 }
 
 export function objectPath(resource: Resource, { namespace, name }: Key): string {
@@ -25,13 +27,13 @@ export function objectPath(resource: Resource, { namespace, name }: Key): string
       : `must be left out: a ${resource.kind} belongs to no namespace`;
     throw invalid('metadata.namespace', message);
   }
-  return `${collectionPath(resource, namespace)}/${segment(name)}`;
+  return `${collectionPath(resource, namespace)}/${segment('name', name)}`;
 }
 
 /** What would lead out of the collection is no name. */
-function segment(name: string): string {
-  if (['', '.', '..'].includes(name)) throw invalid('metadata.name', `must be a name, not "${name}"`);
-  return encodeURIComponent(name);
+function segment(field: 'name' | 'namespace', text: string): string {
+  if (['', '.', '..'].includes(text)) throw invalid(`metadata.${field}`, `must be a name, not "${text}"`);
+  return encodeURIComponent(text);
 }
 
 const invalid = (field: string, message: string): StoreError =>
