@@ -182,6 +182,7 @@ macro_rules! features {
 }
 features! {
     atomic
+    barrier
     bits
     call
     constant

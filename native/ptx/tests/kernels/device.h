@@ -19,6 +19,13 @@
 #define BARRIER_COUNT(p) ((u32)__nvvm_bar0_popc(p))
 #define BARRIER_AND(p) (__nvvm_bar0_and(p) != 0)
 #define BARRIER_OR(p) (__nvvm_bar0_or(p) != 0)
+#define BARRIER_OF(which, threads) asm volatile("bar.sync %0, %1;" : : "r"(which), "r"(threads) : "memory")
+#define BARRIER_COUNT_OF(which, threads, p) \
+    ({ u32 d_; \
+       asm volatile("{ .reg .pred q; setp.ne.u32 q, %3, 0; bar.red.popc.u32 %0, %1, %2, q; }" \
+                    : "=r"(d_) : "r"(which), "r"(threads), "r"((u32)(p)) : "memory"); \
+       d_; })
+#define ARRIVE(which, threads) asm volatile("bar.arrive %0, %1;" : : "r"(which), "r"(threads) : "memory")
 #define WARP_SYNC(mask) __nvvm_bar_warp_sync(mask)
 
 #define SHUFFLE_UP(mask, v, by, c) ((u32)__nvvm_shfl_sync_up_i32(mask, v, by, c))

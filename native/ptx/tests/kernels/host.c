@@ -19,7 +19,7 @@ static char stacks[MAX_THREADS][STACK];
 static bool done[MAX_THREADS];
 static struct { const u32 *in; u32 *out; u32 n; } arguments;
 
-static struct { u32 arrived, votes, result, generation; } gate;
+static struct { u32 arrived, votes, result, generation; } gates[16];
 static struct { u32 values[32], arrived, taken; } warps[MAX_THREADS / 32];
 
 void too_many_outputs(void) {
@@ -29,21 +29,20 @@ void too_many_outputs(void) {
 
 void yield(void) { swapcontext(&threads[thread_id], &scheduler); }
 
-/* Waits for the whole block; the sum of the votes. */
-u32 barrier(u32 vote) {
-    const u32 generation = gate.generation;
-    gate.votes += vote;
-    if (++gate.arrived == block_size) {
-        gate.result = gate.votes;
-        gate.arrived = gate.votes = 0;
-        gate.generation++;
+u32 barrier(u32 which, u32 threads, u32 vote, bool waits) {
+    __typeof__(&gates[0]) gate = &gates[which];
+    const u32 generation = gate->generation;
+    gate->votes += vote;
+    if (++gate->arrived == threads) {
+        gate->result = gate->votes;
+        gate->arrived = gate->votes = 0;
+        gate->generation++;
     }
-    while (gate.generation == generation) yield();
-    return gate.result;
+    while (waits && gate->generation == generation) yield();
+    return gate->result;
 }
 
-/* Waits for the lanes in `mask` and gets what each of them brought. */
-static void exchange(u32 mask, u32 value, u32 values[32]) {
+void exchange(u32 mask, u32 value, u32 values[32]) {
     const u32 warp = thread_id / 32, lane = thread_id % 32, bit = 1u << lane;
     warps[warp].values[lane] = value;
     warps[warp].arrived |= bit;

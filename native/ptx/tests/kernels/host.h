@@ -28,15 +28,21 @@ void too_many_outputs(void);
 
 /* Gives the other threads of the block a turn. */
 void yield(void);
-u32 barrier(u32 vote);
-#define BARRIER() ((void)barrier(0))
-#define BARRIER_COUNT(p) barrier((p) != 0)
-#define BARRIER_AND(p) (barrier((p) != 0) == block_size)
-#define BARRIER_OR(p) (barrier((p) != 0) != 0)
+/* One of 16 barriers, for `threads` threads; those that only arrive do not wait. The sum of the votes. */
+u32 barrier(u32 which, u32 threads, u32 vote, bool waits);
+#define BARRIER() ((void)barrier(0, block_size, 0, true))
+#define BARRIER_COUNT(p) barrier(0, block_size, (p) != 0, true)
+#define BARRIER_AND(p) (BARRIER_COUNT(p) == block_size)
+#define BARRIER_OR(p) (BARRIER_COUNT(p) != 0)
+#define BARRIER_OF(which, threads) ((void)barrier(which, threads, 0, true))
+#define BARRIER_COUNT_OF(which, threads, p) barrier(which, threads, (p) != 0, true)
+#define ARRIVE(which, threads) ((void)barrier(which, threads, 0, false))
 
 enum shuffle { UP, DOWN, XOR, INDEX };
 u32 shuffle(enum shuffle how, u32 mask, u32 value, u32 by, u32 c);
 u32 ballot(u32 mask, bool vote);
+/* Waits for the lanes in `mask` and gets what each of them brought. */
+void exchange(u32 mask, u32 value, u32 values[32]);
 #define WARP_SYNC(mask) ((void)ballot(mask, 0))
 #define SHUFFLE_UP(mask, v, by, c) shuffle(UP, mask, v, by, c)
 #define SHUFFLE_DOWN(mask, v, by, c) shuffle(DOWN, mask, v, by, c)
