@@ -8,6 +8,7 @@ use crate::exec::resolve::Memory;
 use crate::lower::lower;
 use crate::text;
 use crate::text::syntax;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicBool;
 
 /// One parameter of a kernel, in bytes.
@@ -160,7 +161,9 @@ pub fn launch(
 }
 
 fn globals(parsed: &syntax::Source) -> Result<Vec<Global>, LoadError> {
+    let known: HashSet<&str> = parsed.variables.iter().map(|v| v.name).collect();
     let mut list: Vec<Global> = Vec::new();
+    let mut listed: HashMap<&str, usize> = HashMap::new();
     for variable in &parsed.variables {
         let space = match variable.space {
             syntax::Space::Global => GlobalSpace::Global,
@@ -168,8 +171,7 @@ fn globals(parsed: &syntax::Source) -> Result<Vec<Global>, LoadError> {
             _ => continue,
         };
         for (_, symbol) in &variable.initial.symbols {
-            let known = parsed.variables.iter().any(|v| v.name == symbol.as_str());
-            if !known {
+            if !known.contains(symbol.as_str()) {
                 return Err(variable.place.error(format!(
                     "its initial value names `{symbol}`, which is not a variable"
                 )));
@@ -185,10 +187,13 @@ fn globals(parsed: &syntax::Source) -> Result<Vec<Global>, LoadError> {
             relocations: variable.initial.symbols.clone(),
         };
         // A declaration gives way to the definition.
-        match list.iter_mut().find(|g| g.name == global.name) {
-            Some(earlier) if earlier.external => *earlier = global,
+        match listed.get(variable.name) {
+            Some(&at) if list[at].external => list[at] = global,
             Some(_) => {}
-            None => list.push(global),
+            None => {
+                listed.insert(variable.name, list.len());
+                list.push(global);
+            }
         }
     }
     Ok(list)

@@ -107,8 +107,9 @@ fn nothing_but_errors_comes_of_mutated_ptx() {
             }
         }
     }
+    // How many faults were timeouts depends on the machine; how many launches there were does not.
     assert!(
-        read > 300 && ran > 100 && faulted > 50,
+        read > 300 && ran + faulted > 300,
         "{read} read, {ran} ran, {faulted} faulted"
     );
 }

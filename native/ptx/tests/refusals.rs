@@ -140,6 +140,14 @@ fn a_text_cannot_ask_for_more_than_its_size_deserves() {
         ("kernels that share functions", kernels),
         ("local memory of a chain of calls", chain.to_owned()),
         (
+            "scopes in one another",
+            format!(
+                ".visible .entry k() {{\n{}{}ret;\n}}\n",
+                "{".repeat(1000),
+                "}".repeat(1000)
+            ),
+        ),
+        (
             "braces",
             format!(".visible .entry k() {{\n{}", "{".repeat(1 << 20)),
         ),

@@ -10,7 +10,7 @@ use crate::exec::op::Isa;
 use crate::exec::program::{Layout, Program};
 use crate::module::{Kernel, Param};
 use crate::text::syntax::{Function, Operand, Source, Space, Statement};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Local memory kept for frames of functions that call themselves, in bytes a lane.
 const RECURSION_BYTES: u32 = 64 << 10;
@@ -63,6 +63,7 @@ pub(crate) fn lower(source: &Source, isa: Isa) -> Result<Lowered, LoadError> {
 /// The function and all it may call, itself first.
 fn reach(symbols: &Symbols, root: usize) -> Vec<usize> {
     let mut list = vec![root];
+    let mut listed = HashSet::from([root]);
     let mut at = 0;
     while let Some(&number) = list.get(at) {
         at += 1;
@@ -80,8 +81,8 @@ fn reach(symbols: &Symbols, root: usize) -> Vec<usize> {
                     ..
                 } = operand
                     && let Some(&callee) = symbols.functions.get(name)
-                    && !list.contains(&callee)
                     && symbols.function(callee).body.is_some()
+                    && listed.insert(callee)
                 {
                     list.push(callee);
                 }

@@ -22,7 +22,7 @@ pub(crate) enum Location {
 /// The names of a module.
 pub(crate) struct Symbols<'a> {
     pub variables: HashMap<&'a str, &'a Variable<'a>>,
-    pub functions: HashMap<&'a str, usize>,
+    pub functions: &'a HashMap<&'a str, usize>,
     pub source: &'a Source<'a>,
 }
 
@@ -37,15 +37,9 @@ impl<'a> Symbols<'a> {
                     .error(format!("`{}` is declared twice", variable.name)));
             }
         }
-        let functions = source
-            .functions
-            .iter()
-            .enumerate()
-            .map(|(at, f)| (f.name, at))
-            .collect();
         Ok(Symbols {
             variables,
-            functions,
+            functions: &source.named,
             source,
         })
     }

@@ -6,12 +6,15 @@ use super::syntax::{Instruction, Operand, Space, Statement};
 use super::token::Token;
 use crate::error::LoadError;
 
+/// Every name is looked for in each scope around it.
+const MAX_SCOPES: i32 = 256;
+
 /// Parses from `{` to its `}`.
 pub(super) fn parse<'a>(cursor: &mut Cursor<'a>) -> Result<Vec<Statement<'a>>, LoadError> {
     let open = cursor.place();
     cursor.expect(b'{')?;
     let mut statements = Vec::new();
-    let mut depth = 1;
+    let mut depth: i32 = 1;
     while depth > 0 {
         if cursor.peek() == Token::End {
             return Err(open.error("this body is never closed"));
@@ -22,6 +25,9 @@ pub(super) fn parse<'a>(cursor: &mut Cursor<'a>) -> Result<Vec<Statement<'a>>, L
             .iter()
             .map(Statement::nesting)
             .sum::<i32>();
+        if depth > MAX_SCOPES {
+            return Err(cursor.place().error("scopes nest too deeply"));
+        }
     }
     statements.pop();
     Ok(statements)

@@ -6,6 +6,7 @@ use super::initializer::variable;
 use super::syntax::{Function, Source, Space, Statement, Variable};
 use super::token::{Token, tokenize};
 use crate::error::LoadError;
+use std::collections::HashMap;
 
 /// Parses a module for a device of compute capability `device_sm` (80 is 8.0).
 pub(crate) fn parse(source: &str, device_sm: u32) -> Result<Source<'_>, LoadError> {
@@ -14,6 +15,7 @@ pub(crate) fn parse(source: &str, device_sm: u32) -> Result<Source<'_>, LoadErro
     let mut parsed = Source {
         variables: Vec::new(),
         functions: Vec::new(),
+        named: HashMap::new(),
     };
     while cursor.peek() != Token::End {
         item(&mut cursor, &mut parsed)?;
@@ -177,12 +179,14 @@ fn function<'a>(
             _ => return cursor.unexpected("`{`, `;` or a performance directive"),
         }
     }
-    let twice = parsed.functions.iter().position(|f| f.name == name);
-    match twice {
+    match parsed.named.get(name).copied() {
         Some(at) if parsed.functions[at].body.is_none() => parsed.functions[at] = function,
         Some(_) if function.body.is_none() => {}
         Some(_) => return Err(place.error(format!("`{name}` is defined twice"))),
-        None => parsed.functions.push(function),
+        None => {
+            parsed.named.insert(name, parsed.functions.len());
+            parsed.functions.push(function);
+        }
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use crate::error::Place;
 use crate::scalar::Scalar;
+use std::collections::HashMap;
 
 /// A state space in which a variable is declared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,4 +159,6 @@ pub(crate) struct Function<'a> {
 pub(crate) struct Source<'a> {
     pub variables: Vec<Variable<'a>>,
     pub functions: Vec<Function<'a>>,
+    /// Their numbers by name.
+    pub named: HashMap<&'a str, usize>,
 }
