@@ -2,7 +2,7 @@
 
 use crate::socket::{self, monotonic_ns, wait_for};
 use crate::{SessionKey, TLS_PIECE_BYTES, UNIX_PIECE_BYTES, tls};
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -136,17 +136,35 @@ impl Connection {
         }
     }
 
+    /// As `recv_now`, into one part after the other.
+    pub fn recv_parts_now(&self, parts: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let Some(tls) = &self.tls else {
+            return socket::recv_parts_now(self.fd.as_raw_fd(), parts);
+        };
+        let mut tls = lock(tls);
+        let mut got = 0;
+        for part in parts {
+            match tls.recv(self.fd.as_raw_fd(), part) {
+                Ok(count) if count == part.len() => got += count,
+                Ok(count) => return Ok(got + count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && got > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(got)
+    }
+
     /// Takes what can be sent without waiting; WouldBlock when nothing can. Over TLS bytes count as sent when they are
     /// encrypted: `drain_now` must then be called until it is true.
-    pub fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
+    pub fn send_now(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         let Some(tls) = &self.tls else {
-            return socket::send_now(self.fd.as_raw_fd(), &[IoSlice::new(bytes)]);
+            return socket::send_now(self.fd.as_raw_fd(), parts);
         };
         let mut tls = lock(tls);
         if tls.session.wants_write() && !tls.drain(self.fd.as_raw_fd())? {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let sent = tls.session.writer().write(bytes)?;
+        let sent = tls.session.writer().write_vectored(parts)?;
         tls.drain(self.fd.as_raw_fd())?;
         Ok(sent)
     }
@@ -159,35 +177,34 @@ impl Connection {
         }
     }
 
-    /// Sends all of `bytes`. `stalled` is called, with no lock held, whenever the socket is full; it waits for room and may
-    /// read meanwhile, so that two ends that both write do not wait for each other.
+    /// Sends all of `bytes`, as `send_all_parts` does.
     pub fn send_all(
         &self,
-        mut bytes: &[u8],
+        bytes: &[u8],
+        stalled: impl FnMut() -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.send_all_parts(&mut [IoSlice::new(bytes)], stalled)
+    }
+
+    /// Sends all parts one after the other. `stalled` is called, with no lock held, whenever the socket is full; it waits for
+    /// room and may read meanwhile, so that two ends that both write do not wait for each other.
+    pub fn send_all_parts(
+        &self,
+        mut parts: &mut [IoSlice<'_>],
         mut stalled: impl FnMut() -> io::Result<()>,
     ) -> io::Result<()> {
-        loop {
-            let outcome = if bytes.is_empty() {
-                self.drain_now().and_then(|drained| {
-                    if drained {
-                        Ok(0)
-                    } else {
-                        Err(io::ErrorKind::WouldBlock.into())
-                    }
-                })
-            } else {
-                self.send_now(bytes)
-            };
-            match outcome {
-                Ok(0) if bytes.is_empty() => return Ok(()),
-                Ok(sent) => bytes = &bytes[sent.min(bytes.len())..],
+        IoSlice::advance_slices(&mut parts, 0);
+        while !parts.is_empty() {
+            match self.send_now(parts) {
+                Ok(sent) => IoSlice::advance_slices(&mut parts, sent),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => stalled()?,
                 Err(error) => return Err(error),
             }
-            if bytes.is_empty() && self.tls.is_none() {
-                return Ok(());
-            }
         }
+        while !self.drain_now()? {
+            stalled()?;
+        }
+        Ok(())
     }
 
     /// Waits until the socket can be written, or, with `or_readable`, read. False when `timeout` passed first.

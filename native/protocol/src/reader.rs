@@ -5,11 +5,14 @@ use crate::frame::{HEADER_BYTES, Header, MAX_FRAME};
 use crate::generated::shape_of;
 use crate::message::{DecodeError, tail_length};
 use crate::socket::monotonic_ns;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::time::Duration;
 
 /// Bytes read in one call: a batch of thousands of launches.
 const BUFFER_BYTES: usize = 512 << 10;
+
+/// Bytes read ahead of a bulk frame's end, where another bulk frame is expected: what of its tail comes along is copied once more.
+const AHEAD_BYTES: usize = 1 << 10;
 
 /// What `next` found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub struct FrameReader {
     /// Bytes of a bulk tail that are still in the stream, and the padding after them.
     tail: usize,
     padding: usize,
+    /// The last frame was bulk: the next one is likely to be, too.
+    amid_bulk: bool,
 }
 
 impl Default for FrameReader {
@@ -48,6 +53,7 @@ impl FrameReader {
             end: 0,
             tail: 0,
             padding: 0,
+            amid_bulk: false,
         }
     }
 
@@ -77,6 +83,7 @@ impl FrameReader {
         if bytes.len() < length {
             return Ok(None);
         }
+        self.amid_bulk = false;
         let body = self.start + HEADER_BYTES..self.start + length;
         self.start += length;
         Ok(Some(Incoming::Frame {
@@ -115,6 +122,7 @@ impl FrameReader {
         self.start += fixed;
         self.tail = stated;
         self.padding = available - stated;
+        self.amid_bulk = true;
         Ok(Some(Incoming::Bulk {
             header,
             body: &self.buffer[body],
@@ -154,11 +162,18 @@ impl FrameReader {
         }
         let mut done = self.take_tail(destination);
         while done < destination.len() {
-            match connection.recv_now(&mut destination[done..]) {
+            // What was received before is used up, or the tail would still be taken from it. The next frame's head comes along.
+            let wanted = destination.len() - done;
+            let ahead = if wanted == self.tail { AHEAD_BYTES } else { 0 };
+            let mut parts =
+                [&mut destination[done..], &mut self.buffer[..ahead]].map(IoSliceMut::new);
+            match connection.recv_parts_now(&mut parts) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(count) => {
-                    done += count;
-                    self.tail -= count;
+                    let of_tail = count.min(wanted);
+                    done += of_tail;
+                    self.tail -= of_tail;
+                    (self.start, self.end) = (0, count - of_tail);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     connection.wait_readable(None)?;
@@ -178,7 +193,13 @@ impl FrameReader {
                 "frames wait to be taken",
             ));
         }
-        let got = connection.recv_now(&mut self.buffer[self.end..])?;
+        let most = if self.amid_bulk && self.start == self.end {
+            AHEAD_BYTES
+        } else {
+            BUFFER_BYTES
+        };
+        let room = (self.buffer.len() - self.end).min(most);
+        let got = connection.recv_now(&mut self.buffer[self.end..self.end + room])?;
         self.end += got;
         Ok(got)
     }

@@ -1,6 +1,6 @@
 //! System calls on stream sockets, with the flags that every caller here wants.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::RawFd;
 use std::time::Duration;
 
@@ -31,6 +31,23 @@ pub(crate) fn recv_now(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
                 buffer.len(),
                 libc::MSG_DONTWAIT,
             )
+        };
+        match checked(got) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => return other,
+        }
+    }
+}
+
+/// As `recv_now`, into one part after the other.
+pub(crate) fn recv_parts_now(fd: RawFd, parts: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    loop {
+        // SAFETY: as in `send_now`; the parts are writable for their whole lengths.
+        let got = unsafe {
+            let mut message: libc::msghdr = std::mem::zeroed();
+            message.msg_iov = parts.as_mut_ptr().cast();
+            message.msg_iovlen = parts.len() as _;
+            libc::recvmsg(fd, &mut message, libc::MSG_DONTWAIT)
         };
         match checked(got) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

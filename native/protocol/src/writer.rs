@@ -3,7 +3,7 @@
 use crate::Connection;
 use crate::frame::{Envelope, frame_bytes, write_head};
 use crate::message::Message;
-use std::io;
+use std::io::{self, IoSlice};
 
 /// Frames that wait to be written. One thread's; where several write, it lies in a mutex.
 pub struct FrameWriter {
@@ -53,11 +53,11 @@ impl FrameWriter {
         self.pending.resize(start + frame_bytes::<M>(0), 0);
         let envelope = self.next_envelope();
         write_head(message, envelope, tail.len(), &mut self.pending[start..]);
-        self.flush(connection)?;
-        let wait = || connection.wait_writable(false, None).map(|_| ());
-        connection.send_all(tail, wait)?;
         let padding = tail.len().next_multiple_of(8) - tail.len();
-        self.pending.resize(padding, 0);
+        let wait = || connection.wait_writable(false, None).map(|_| ());
+        let mut parts = [&self.pending[self.sent..], tail, &[0; 8][..padding]].map(IoSlice::new);
+        connection.send_all_parts(&mut parts, wait)?;
+        self.clear();
         Ok(self.sequence)
     }
 
@@ -77,7 +77,7 @@ impl FrameWriter {
     /// Writes what fits without waiting; true when nothing is left. For acknowledgements, for which nobody waits.
     pub fn flush_now(&mut self, connection: &Connection) -> io::Result<bool> {
         while !self.is_empty() {
-            match connection.send_now(&self.pending[self.sent..]) {
+            match connection.send_now(&[IoSlice::new(&self.pending[self.sent..])]) {
                 Ok(count) => self.sent += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(error),

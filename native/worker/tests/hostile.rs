@@ -382,7 +382,10 @@ fn a_peer_that_never_reads_holds_its_own_worker_only() {
     let mut sent = 0usize;
     // The same frames again are out of order, so the sequence of each copy is set anew.
     while start.elapsed() < Duration::from_secs(2) {
-        match client.connection.send_now(&bytes[sent % bytes.len()..]) {
+        match client
+            .connection
+            .send_now(&[std::io::IoSlice::new(&bytes[sent % bytes.len()..])])
+        {
             Ok(count) => {
                 sent += count;
                 if sent.is_multiple_of(bytes.len()) {
