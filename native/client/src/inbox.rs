@@ -7,8 +7,9 @@ use aquifer_protocol::{Connection, FrameReader, Header, Incoming, Push, decode, 
 use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// A waiting caller reads without blocking this long before it sleeps in the kernel, in ns.
-const SPIN_NS: u64 = 20_000;
+/// A waiting caller reads without blocking this long before it sleeps in the kernel, in ns: what a worker needs for some hundred
+/// launches, so that their wait does not cost a wake-up.
+const SPIN_NS: u64 = 50_000;
 
 /// Takes what the worker says unasked.
 pub trait Receiver: Sync {

@@ -6,9 +6,9 @@
 
 use aquifer_protocol::frame::{Envelope, frame_bytes, write_head};
 use aquifer_protocol::{Connection, Message, MirrorRing, monotonic_ns};
-use std::io;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
-use std::sync::{Mutex, PoisonError};
+use std::io::{self, IoSlice};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 const RING_BYTES: usize = 1 << 20;
 const FLUSH_BYTES: u64 = 32 << 10;
@@ -18,28 +18,88 @@ const NEWS_BYTES: u64 = RING_BYTES as u64 / 4;
 const WRITE_BYTES: u64 = 64 << 10;
 const LONE_NS: u64 = 10_000;
 const OLD_NS: u64 = 20_000;
-const NAP_NS: u32 = 200_000;
+/// While the clock, read anew, has gone on by less than this, it is read for every STRIDE-th frame only: reading it costs as
+/// much as a third of a launch.
+const FAST_NS: u64 = 2_000;
+const STRIDE: u32 = 8;
+const NAP: Duration = Duration::from_micros(200);
 const EMPTY_NAPS: u32 = 4;
 
 /// The client's writing half of a connection.
 pub struct Outbox {
     ring: MirrorRing,
-    append: Mutex<Append>,
-    /// Positions in the ring: appended, and written.
-    tail: AtomicU64,
-    sent: AtomicU64,
-    /// When the oldest pending frame was appended, and when the last write ended, in ns.
-    oldest: AtomicU64,
-    last_write: AtomicU64,
+    line: Mutex<Line>,
+    /// Signals that frames wait while the watchdog sleeps.
+    waiting: Condvar,
     /// Held while writing: what is written is always whole frames in order.
     write: Mutex<()>,
-    /// 1 while the watchdog sleeps.
-    asleep: AtomicU32,
     session: u32,
 }
 
-struct Append {
+/// Frames in line. The lock is held for as long as it takes to append one.
+#[derive(Default)]
+struct Line {
     sequence: u64,
+    /// Positions in the ring: appended, and written. The second is moved by the holder of `write` alone.
+    tail: u64,
+    sent: u64,
+    /// When the oldest frame that waits was appended, and when the last write ended, in ns.
+    oldest: u64,
+    last_write: u64,
+    /// When the clock was read last, in ns, and for how many frames it need not be read.
+    read_at: u64,
+    unread: u32,
+    /// The watchdog sleeps, and nobody has woken it yet.
+    asleep: bool,
+}
+
+/// What a frame that was appended asks of its caller.
+enum Due {
+    Write,
+    WakeWatchdog,
+    Nothing,
+}
+
+impl Line {
+    /// Whether the watchdog is to be woken. Once is enough, however long it takes to wake.
+    fn wakes(&mut self) -> bool {
+        std::mem::take(&mut self.asleep)
+    }
+
+    /// A frame of `bytes` was appended: what is to be done by the rule above.
+    #[inline]
+    fn due(&mut self, bytes: u64) -> Due {
+        let pending = self.tail - self.sent;
+        if pending == bytes {
+            let now = monotonic_ns();
+            (self.oldest, self.read_at, self.unread) = (now, now, 0);
+            if now.saturating_sub(self.last_write) > LONE_NS {
+                return Due::Write;
+            }
+            return if self.wakes() {
+                Due::WakeWatchdog
+            } else {
+                Due::Nothing
+            };
+        }
+        if pending >= FLUSH_BYTES {
+            return Due::Write;
+        }
+        if self.unread > 0 {
+            self.unread -= 1;
+            return Due::Nothing;
+        }
+        let now = monotonic_ns();
+        if now.saturating_sub(self.read_at) < FAST_NS {
+            self.unread = STRIDE - 1;
+        }
+        self.read_at = now;
+        if now.saturating_sub(self.oldest) > OLD_NS {
+            Due::Write
+        } else {
+            Due::Nothing
+        }
+    }
 }
 
 /// What to do while the socket is full: read, so that both ends never wait for each other, and wait for room.
@@ -54,15 +114,16 @@ impl Outbox {
     pub fn new(session: u32) -> io::Result<Self> {
         Ok(Self {
             ring: MirrorRing::new(RING_BYTES)?,
-            append: Mutex::new(Append { sequence: 0 }),
-            tail: AtomicU64::new(0),
-            sent: AtomicU64::new(0),
-            oldest: AtomicU64::new(0),
-            last_write: AtomicU64::new(0),
+            line: Mutex::default(),
+            waiting: Condvar::new(),
             write: Mutex::new(()),
-            asleep: AtomicU32::new(0),
             session,
         })
+    }
+
+    #[inline]
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Appends a frame whose tail `fill` writes, and writes if the rule says so. Returns its sequence.
@@ -74,22 +135,14 @@ impl Outbox {
         tail_bytes: usize,
         fill: impl FnOnce(&mut [u8]),
     ) -> io::Result<u64> {
-        let now = monotonic_ns();
-        let (sequence, end) = self.append(link, message, tail_bytes, now, fill, |_| {})?;
-        let bytes = frame_bytes::<M>(tail_bytes) as u64;
-        // Pairs with the fences in `write_until` and `watch`: either they see this frame, or this load sees their `sent`.
-        fence(Ordering::SeqCst);
-        let pending = end.saturating_sub(self.sent.load(Ordering::Acquire));
-        let due = if pending == bytes {
-            now.wrapping_sub(self.last_write.load(Ordering::Relaxed)) > LONE_NS
-        } else {
-            pending >= FLUSH_BYTES
-                || now.saturating_sub(self.oldest.load(Ordering::Relaxed)) > OLD_NS
-        };
-        if due {
-            self.flush(link)?;
-        } else if pending == bytes {
-            self.wake_watchdog();
+        let mut line = self.append(link, message, tail_bytes, fill)?;
+        let sequence = line.sequence;
+        let due = line.due(frame_bytes::<M>(tail_bytes) as u64);
+        drop(line);
+        match due {
+            Due::Nothing => {}
+            Due::Write => self.flush(link)?,
+            Due::WakeWatchdog => self.waiting.notify_one(),
         }
         Ok(sequence)
     }
@@ -104,8 +157,10 @@ impl Outbox {
         register: impl FnOnce(u64),
     ) -> io::Result<u64> {
         let fill = |slot: &mut [u8]| slot.copy_from_slice(tail);
-        let (sequence, _) =
-            self.append(link, message, tail.len(), monotonic_ns(), fill, register)?;
+        let line = self.append(link, message, tail.len(), fill)?;
+        let sequence = line.sequence;
+        register(sequence);
+        drop(line);
         self.flush(link)?;
         Ok(sequence)
     }
@@ -113,29 +168,30 @@ impl Outbox {
     /// Writes a bulk frame, and all before it, at once: its tail goes from `tail` to the socket without a copy.
     pub fn bulk<M: Message>(&self, link: &Link<'_>, message: &M, tail: &[u8]) -> io::Result<u64> {
         let writing = self.write.lock().unwrap_or_else(PoisonError::into_inner);
-        let head = frame_bytes::<M>(0);
+        let head = frame_bytes::<M>(0) as u64;
         let (sequence, end) = loop {
-            let mut append = self.append.lock().unwrap_or_else(PoisonError::into_inner);
-            let start = self.tail.load(Ordering::Relaxed);
-            if start + head as u64 - self.sent.load(Ordering::Relaxed) <= RING_BYTES as u64 {
-                append.sequence += 1;
-                // SAFETY: appending is this lock's; the bytes lie beyond `sent` and `tail`, where nobody reads.
-                let slot = unsafe { self.ring.slot(start, head) };
-                write_head(message, self.envelope(append.sequence), tail.len(), slot);
-                self.tail.store(start + head as u64, Ordering::Release);
-                break (append.sequence, start + head as u64);
+            let mut line = self.line();
+            if line.tail + head - line.sent <= RING_BYTES as u64 {
+                self.put(&mut line, message, tail.len(), head as usize);
+                break (line.sequence, line.tail);
             }
-            drop(append);
-            self.write_until(link, self.tail.load(Ordering::Acquire))?;
+            let end = line.tail;
+            drop(line);
+            self.write_until(link, end)?;
         };
-        self.write_until(link, end)?;
-        link.send(tail)?;
-        link.send(&[0; 8][..tail.len().next_multiple_of(8) - tail.len()])?;
-        self.last_write.store(monotonic_ns(), Ordering::Relaxed);
-        drop(writing);
+        self.write_until(link, end - head)?;
+        // SAFETY: as in `write_until`; the head is the only frame between what was written and `end`.
+        let head = unsafe { self.ring.slice(end - head, head as usize) };
+        let padding = &[0; 8][..tail.len().next_multiple_of(8) - tail.len()];
+        link.send_parts([head, tail, padding])?;
+        let mut line = self.line();
+        line.sent = end;
+        line.last_write = monotonic_ns();
         // Frames that others appended meanwhile have nobody who writes them.
-        fence(Ordering::SeqCst);
-        if self.tail.load(Ordering::Acquire) > end {
+        let more = line.tail > end;
+        drop(line);
+        drop(writing);
+        if more {
             self.flush(link)?;
         }
         Ok(sequence)
@@ -143,19 +199,23 @@ impl Outbox {
 
     /// Writes everything that was appended before the call.
     pub fn flush(&self, link: &Link<'_>) -> io::Result<()> {
-        let end = self.tail.load(Ordering::Acquire);
-        if self.sent.load(Ordering::Acquire) >= end {
+        let (before, end) = {
+            let line = self.line();
+            (line.sent, line.tail)
+        };
+        if before >= end {
             return Ok(());
         }
         let writing = self.write.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = self.sent.load(Ordering::Relaxed);
         self.write_until(link, end)?;
-        let after = self.sent.load(Ordering::Relaxed);
-        self.last_write.store(monotonic_ns(), Ordering::Relaxed);
+        let mut line = self.line();
+        line.last_write = monotonic_ns();
+        let after = line.sent;
+        let wake = line.tail != after && line.wakes();
+        drop(line);
         drop(writing);
-        fence(Ordering::SeqCst);
-        if self.tail.load(Ordering::Acquire) != after {
-            self.wake_watchdog();
+        if wake {
+            self.waiting.notify_one();
         }
         if before / NEWS_BYTES != after / NEWS_BYTES {
             link.stalled.take_news()
@@ -166,29 +226,28 @@ impl Outbox {
 
     /// With the lock on writing held.
     fn write_until(&self, link: &Link<'_>, end: u64) -> io::Result<()> {
-        loop {
-            let sent = self.sent.load(Ordering::Relaxed);
-            if sent >= end {
-                return Ok(());
-            }
+        let mut sent = self.line().sent;
+        while sent < end {
             let length = (end - sent).min(WRITE_BYTES);
             // SAFETY: the bytes were appended before `end` was published, and are not reused before `sent` passes them.
             link.send(unsafe { self.ring.slice(sent, length as usize) })?;
-            self.oldest.store(monotonic_ns(), Ordering::Relaxed);
-            self.sent.store(sent + length, Ordering::SeqCst);
+            sent += length;
+            let now = monotonic_ns();
+            let mut line = self.line();
+            (line.sent, line.oldest) = (sent, now);
         }
+        Ok(())
     }
 
+    /// Appends a whole frame when there is room for it; returns the line, still locked.
     #[inline]
     fn append<M: Message>(
         &self,
         link: &Link<'_>,
         message: &M,
         tail_bytes: usize,
-        now: u64,
         fill: impl FnOnce(&mut [u8]),
-        register: impl FnOnce(u64),
-    ) -> io::Result<(u64, u64)> {
+    ) -> io::Result<MutexGuard<'_, Line>> {
         let bytes = frame_bytes::<M>(tail_bytes);
         if bytes > RING_BYTES / 2 {
             return Err(io::Error::new(
@@ -197,88 +256,70 @@ impl Outbox {
             ));
         }
         loop {
-            let mut append = self.append.lock().unwrap_or_else(PoisonError::into_inner);
-            let start = self.tail.load(Ordering::Relaxed);
-            let sent = self.sent.load(Ordering::Acquire);
-            if start + bytes as u64 - sent > RING_BYTES as u64 {
-                drop(append);
+            let mut line = self.line();
+            if line.tail + bytes as u64 - line.sent > RING_BYTES as u64 {
+                drop(line);
                 self.flush(link)?;
                 continue;
             }
-            append.sequence += 1;
-            // SAFETY: as in `bulk`.
-            let slot = unsafe { self.ring.slot(start, bytes) };
-            let at = write_head(message, self.envelope(append.sequence), tail_bytes, slot);
+            let (slot, at) = self.put(&mut line, message, tail_bytes, bytes);
             fill(&mut slot[at..at + tail_bytes]);
-            if start == sent {
-                self.oldest.store(now, Ordering::Relaxed);
-            }
-            register(append.sequence);
-            self.tail.store(start + bytes as u64, Ordering::Release);
-            return Ok((append.sequence, start + bytes as u64));
+            return Ok(line);
         }
     }
 
+    /// Puts the first `bytes` of a frame in line, for which there is room. Returns them and where the tail begins.
     #[inline]
-    fn envelope(&self, sequence: u64) -> Envelope {
-        Envelope {
-            sequence,
+    #[allow(clippy::mut_from_ref)]
+    fn put<M: Message>(
+        &self,
+        line: &mut Line,
+        message: &M,
+        tail_bytes: usize,
+        bytes: usize,
+    ) -> (&mut [u8], usize) {
+        line.sequence += 1;
+        let envelope = Envelope {
+            sequence: line.sequence,
             session: self.session,
             acknowledged: 0,
-        }
-    }
-
-    #[inline]
-    fn wake_watchdog(&self) {
-        if self.asleep.load(Ordering::SeqCst) == 1 && self.asleep.swap(0, Ordering::SeqCst) == 1 {
-            // SAFETY: wakes at most one waiter on a word that lives as long as the process.
-            unsafe {
-                libc::syscall(
-                    libc::SYS_futex,
-                    &raw const self.asleep,
-                    libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
-                    1,
-                )
-            };
-        }
+        };
+        // SAFETY: the bytes lie beyond `tail`, where nobody reads before the caller lets go of the line.
+        let slot = unsafe { self.ring.slot(line.tail, bytes) };
+        let at = write_head(message, envelope, tail_bytes, slot);
+        line.tail += bytes as u64;
+        (slot, at)
     }
 
     /// The watchdog's whole life. Ends when a write fails.
     pub fn watch(&self, link: &Link<'_>) -> io::Result<()> {
         let mut empty = 0;
         loop {
-            if self.sent.load(Ordering::Acquire) != self.tail.load(Ordering::Acquire) {
+            let mut line = self.line();
+            if line.sent != line.tail {
                 empty = 0;
-                if monotonic_ns().saturating_sub(self.oldest.load(Ordering::Relaxed)) > OLD_NS {
+                let is_old = monotonic_ns().saturating_sub(line.oldest) > OLD_NS;
+                drop(line);
+                // Whoever is writing sees to what is left, and is not to be made to wake this thread.
+                if is_old && self.write.try_lock().is_ok() {
                     self.flush(link)?;
                 }
             } else if empty == EMPTY_NAPS {
                 empty = 0;
-                self.asleep.store(1, Ordering::SeqCst);
-                fence(Ordering::SeqCst);
-                if self.sent.load(Ordering::SeqCst) == self.tail.load(Ordering::SeqCst) {
-                    self.sleep();
+                line.asleep = true;
+                while line.asleep {
+                    line = self
+                        .waiting
+                        .wait(line)
+                        .unwrap_or_else(PoisonError::into_inner);
                 }
-                self.asleep.store(0, Ordering::SeqCst);
+                drop(line);
             } else {
                 empty += 1;
+                drop(line);
             }
-            std::thread::sleep(std::time::Duration::from_nanos(u64::from(NAP_NS)));
+            std::thread::sleep(NAP);
         }
-    }
-
-    fn sleep(&self) {
-        let for_ever: *const libc::timespec = std::ptr::null();
-        // SAFETY: waits while the word is 1; spurious returns are fine.
-        unsafe {
-            libc::syscall(
-                libc::SYS_futex,
-                &raw const self.asleep,
-                libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
-                1,
-                for_ever,
-            )
-        };
     }
 }
 
@@ -289,6 +330,11 @@ pub struct Link<'a> {
 }
 
 impl Link<'_> {
+    fn send_parts(&self, parts: [&[u8]; 3]) -> io::Result<()> {
+        self.connection
+            .send_all_parts(&mut parts.map(IoSlice::new), || self.stalled.stalled())
+    }
+
     fn send(&self, bytes: &[u8]) -> io::Result<()> {
         self.connection.send_all(bytes, || self.stalled.stalled())
     }
