@@ -367,6 +367,7 @@ impl Session {
         if is_sticky(result) {
             self.bury(context, result);
         }
+        self.note_answer();
         self.outbox.push(&reply(result), tail);
     }
 }

@@ -22,9 +22,10 @@ use std::sync::atomic::Ordering::Relaxed;
 
 /// How long the loop looks for more to read before it sleeps, and for work to be done before it hands a wait over, in ns.
 pub const SPIN_NS: u64 = 50_000;
-/// Frames between two acknowledgements within a batch.
-const ACKNOWLEDGE_EVERY: u64 = 256;
-/// Frames at the end of a batch that are worth an acknowledgement of their own.
+/// Bytes of frames that are acknowledged at the latest while more keep coming: a part of what a client can keep, and so much
+/// that the write costs nothing beside them.
+const ACKNOWLEDGE_BYTES: u64 = 1 << 20;
+/// Frames that are worth an acknowledgement of their own when nothing more comes.
 const ACKNOWLEDGE_LEAST: u64 = 64;
 /// How often the account is brought up to date, in nanoseconds.
 const PUBLISH_NS: u64 = 5_000_000;
@@ -89,6 +90,7 @@ pub struct Session {
     pub current: CUcontext,
     last_sequence: u64,
     acknowledged: u64,
+    unacknowledged_bytes: u64,
     published_ns: u64,
 }
 
@@ -120,6 +122,7 @@ impl Session {
             current: std::ptr::null_mut(),
             last_sequence: 0,
             acknowledged: 0,
+            unacknowledged_bytes: 0,
             published_ns: 0,
         }
     }
@@ -177,14 +180,12 @@ impl Session {
                     header
                 }
             };
-            if header.sequence - self.acknowledged >= ACKNOWLEDGE_EVERY {
+            self.unacknowledged_bytes += u64::from(header.length);
+            if self.unacknowledged_bytes >= ACKNOWLEDGE_BYTES {
                 self.acknowledge()?;
             }
         }
         self.leave_meters();
-        if self.last_sequence - self.acknowledged >= ACKNOWLEDGE_LEAST {
-            self.acknowledge()?;
-        }
         self.outbox.note_processed(self.last_sequence);
         if !self.outbox.is_empty() {
             self.outbox.flush()?;
@@ -207,7 +208,16 @@ impl Session {
         Ok(())
     }
 
+    /// An answer that is given now acknowledges its request and all before it: no frame of its own is needed for that.
+    pub fn note_answer(&mut self) {
+        self.outbox.note_processed(self.last_sequence);
+        self.acknowledged = self.last_sequence;
+        self.unacknowledged_bytes = 0;
+    }
+
     fn acknowledge(&mut self) -> Result<(), End> {
+        // Where the client does not read, it is tried again after as many bytes.
+        self.unacknowledged_bytes = 0;
         if self.outbox.acknowledge(self.last_sequence)? {
             self.acknowledged = self.last_sequence;
         }
@@ -228,6 +238,9 @@ impl Session {
             let now = now_ns();
             if start == 0 {
                 start = now;
+                if self.last_sequence - self.acknowledged >= ACKNOWLEDGE_LEAST {
+                    self.acknowledge()?;
+                }
             }
             busy = busy && self.poll_meters()?;
             if now - start > SPIN_NS {

@@ -146,6 +146,7 @@ impl Session {
         {
             self.bury(context, result);
         }
+        self.note_answer();
         answer.push(&self.outbox, outcome);
     }
 
