@@ -15,27 +15,48 @@ use program::Program;
 use raw::Raw;
 use std::process::ExitCode;
 
-fn measure(over: &str) -> Result<(), String> {
-    opening::measure(over)?;
+const PARTS: [&str; 6] = ["open", "enqueue", "rate", "waits", "memory", "copies"];
+
+/// Measures all parts over one kind of connection, or one part: for whoever looks at it with a profiler.
+fn measure(over: &str, only: Option<&str>) -> Result<(), String> {
+    if let Some(part) = only.filter(|part| !PARTS.contains(part)) {
+        return Err(format!("there is no part {part}: {}", PARTS.join(", ")));
+    }
+    let wanted = |part: &str| only.is_none_or(|only| only == part);
+    if wanted("open") {
+        opening::measure(over)?;
+    }
     let program = Program::start()?;
     let mut raw = Raw::start(over).map_err(|error| format!("the raw peer: {error}"))?;
-    launches::enqueue(&program, over)?;
-    launches::rate(&program, raw.as_mut(), over)?;
-    waits::token(&program, raw.as_mut(), over)?;
-    waits::synchronize(&program, raw.as_mut(), over)?;
-    memory::allocate_and_free(&program, over)?;
-    copies::measure(&program, raw.as_mut(), over)
+    if wanted("enqueue") {
+        launches::enqueue(&program, over)?;
+    }
+    if wanted("rate") {
+        launches::rate(&program, raw.as_mut(), over)?;
+    }
+    if wanted("waits") {
+        waits::token(&program, raw.as_mut(), over)?;
+        waits::synchronize(&program, raw.as_mut(), over)?;
+    }
+    if wanted("memory") {
+        memory::allocate_and_free(&program, over)?;
+    }
+    if wanted("copies") {
+        copies::measure(&program, raw.as_mut(), over)?;
+    }
+    Ok(())
 }
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
-        [over @ ("direct" | "unix" | "tls")] => measure(over),
+        [over @ ("direct" | "unix" | "tls")] => measure(over, None),
+        [over @ ("direct" | "unix" | "tls"), part] => measure(over, Some(part)),
         // What this program starts itself with.
         ["open"] => opening::open(),
         ["peer", over] => raw::peer::serve(over).map_err(|error| error.to_string()),
-        _ => Err("usage: aquifer-bench direct|unix|tls".to_owned()),
+        _ => Err("usage: aquifer-bench direct|unix|tls [PART]".to_owned()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
