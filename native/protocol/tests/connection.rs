@@ -153,6 +153,67 @@ fn tls_carries_frames_and_bulk_data() {
     carries_frames_both_ways(tls_pair());
 }
 
+/// Bulk frames in a row, some with a launch behind: whatever of a frame came along with the tail before it is not lost.
+fn carries_bulk_frames_in_a_row((client, worker): (Connection, Connection)) {
+    const LENGTHS: [usize; 8] = [1, 300_000, 7, 8, 2_000, 999, 1_024, 262_144];
+    let copy = |address| MemcpyHtoD {
+        address,
+        context: 1,
+        stream: 0,
+    };
+    let bytes = |length: usize| {
+        (0..length)
+            .map(|at| (at * 13 + length) as u8)
+            .collect::<Vec<_>>()
+    };
+    let sender = std::thread::spawn(move || {
+        let mut writer = FrameWriter::new(7);
+        for (at, length) in LENGTHS.into_iter().enumerate() {
+            let sent = writer.send_bulk(&client, &copy(at as u64), &bytes(length));
+            sent.expect("sent");
+            for _ in 0..at % 3 {
+                writer.push(&launch(at as u32), b"p");
+            }
+        }
+        writer.push(&launch(u32::MAX), b"");
+        writer.flush(&client).expect("flushed");
+        client
+    });
+    let mut reader = FrameReader::new();
+    let (mut seen, mut launches) = (Vec::new(), Vec::new());
+    while launches.last() != Some(&u32::MAX) {
+        let tail_bytes = match reader.next_frame().expect("well formed") {
+            None => {
+                let got = reader.fill(&worker, Duration::ZERO).expect("received");
+                assert!(got > 0, "the sender left");
+                continue;
+            }
+            Some(Incoming::Frame { body, .. }) => {
+                launches.push(decode::<Launch>(body).expect("a launch").0.function);
+                continue;
+            }
+            Some(Incoming::Bulk { tail_bytes, .. }) => tail_bytes,
+        };
+        let mut tail = vec![0; tail_bytes];
+        reader.read_tail(&worker, &mut tail).expect("the tail");
+        assert!(tail == bytes(tail_bytes), "{tail_bytes} bytes");
+        seen.push(tail_bytes);
+    }
+    assert_eq!(seen, LENGTHS);
+    assert_eq!(launches, [1, 2, 2, 4, 5, 5, 7, u32::MAX]);
+    sender.join().expect("no panic");
+}
+
+#[test]
+fn unix_carries_bulk_frames_in_a_row() {
+    carries_bulk_frames_in_a_row(unix_pair());
+}
+
+#[test]
+fn tls_carries_bulk_frames_in_a_row() {
+    carries_bulk_frames_in_a_row(tls_pair());
+}
+
 #[test]
 fn a_key_that_is_not_pinned_is_refused_by_the_client() {
     let (client, worker) = tcp_pair();
