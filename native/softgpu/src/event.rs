@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use aquifer_cuda::*;
 
 use crate::context::Context;
+use crate::driver;
 use crate::handle_table::Table;
 use crate::operation::Operation;
 use crate::outcome::Outcome;
@@ -86,7 +87,7 @@ impl Event {
         let token = {
             let mut recorded = self.recorded();
             recorded.token += 1;
-            if stream.is_clear() {
+            if stream.is_clear() && !self.must_be_exact() {
                 recorded.point = Point::Reached(monotonic_ns());
                 return Ok(());
             }
@@ -99,6 +100,13 @@ impl Event {
             recorded.point = Point::Pending(stream, sequence);
         }
         Ok(())
+    }
+
+    /// Whether the stream's own thread has to take the time: what is measured from here then begins when that thread runs,
+    /// as on a GPU, and not while it wakes up. Kernels that compute nothing leave nothing to be measured.
+    fn must_be_exact(&self) -> bool {
+        let timed = self.flags.load(Relaxed) & CU_EVENT_DISABLE_TIMING == 0;
+        timed && driver::started().is_some_and(|driver| !driver.settings.null_kernels)
     }
 
     /// The stream got to the record with this token.
