@@ -68,7 +68,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     version: VERSION,
     sessions: () => sessionViews(backend.sessions(), backend.usage()),
     issueTicket: async ({ claim, holderKey, expiresSeconds }) =>
-      authority.issue({ claim, holderKey, lifetimeSeconds: expiresSeconds }, endpoint),
+      authority.issue({ claim, holderKey, lifetimeSeconds: expiresSeconds }, endpoint()),
     attach: async (claim) => ({ socket: await offers.offer(claim), libraries: prefix.clientLibraries }),
     failed: (err) => log.error('API request failed', { err }),
   });
@@ -79,22 +79,25 @@ export async function serve(options: ServeOptions): Promise<void> {
   log.info('stopping', {});
 }
 
-/** Starts or adopts the native processes. Resolves to the address under which the gateway is reached. */
+/**
+ * Starts or adopts the native processes. Resolves to what gives the address under which the gateway is reached: on a port
+ * that the system chose, another after a restart.
+ */
 async function startPrograms(
   { config, clock, log }: ServeOptions,
   programs: Readonly<Record<'spawner' | 'gateway' | 'connector', NativeProgram>>,
   running: AsyncDisposableStack,
-): Promise<string> {
+): Promise<() => string> {
   running.use(await supervise(programs.spawner, { clock, log }));
   const gateway = running.use(await supervise(programs.gateway, { clock, log }));
   running.use(await supervise(programs.connector, { clock, log }));
-  return endpointOf(gateway.record().listen?.[0] ?? addressText(config.listen));
+  return () => endpointOf(gateway.record().listen?.[0] ?? addressText(config.listen));
 }
 
 interface ControlOptions {
   readonly store: Store<Kinds>;
   readonly dirs: DataDir;
-  readonly endpoint: string;
+  readonly endpoint: () => string;
 }
 
 /** Operator and backend, which know of each other only what the other's ports say. */
@@ -124,7 +127,12 @@ async function startControl(
     node,
     labels: {},
     authority: authority.gateway,
-    agent: { version: VERSION, endpoint },
+    agent: {
+      version: VERSION,
+      get endpoint() {
+        return endpoint();
+      },
+    },
     inventory: () => readInventory({ worker: prefix.worker, ...gpus }),
     heartbeatMs: config.heartbeatInterval.ms,
     workers: { ledgers: dirs.ledgers, turns: dirs.turns, driver: gpus.driver, environment: gpus.environment },

@@ -30,14 +30,19 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true });
 });
 
-async function startPrograms(): Promise<readonly Running[]> {
+/** A command that runs a program with a new ticket and nothing else of this host. */
+async function fromAnotherHost(args: readonly string[]) {
   const ticket = join(directory, 'ticket.json');
-  expect(await serve.cli(['run', '--claim', 'remote', '--', 'true'])).toMatchObject({ code: 0 }); // Waits until it is bound.
   writeFileSync(ticket, (await serve.cli(['ticket', 'remote'])).stdout);
-  const elsewhere = { XDG_STATE_HOME: join(directory, 'other-host'), AQUIFER_DATA_DIR: '/nonexistent' };
+  const env = { XDG_STATE_HOME: join(directory, 'other-host'), AQUIFER_DATA_DIR: '/nonexistent' };
+  return [['run', '--ticket', ticket, '--', program, ...args], { env }] as const;
+}
+
+async function startPrograms(): Promise<readonly Running[]> {
+  expect(await serve.cli(['run', '--claim', 'remote', '--', 'true'])).toMatchObject({ code: 0 }); // Waits until it is bound.
   const started = [
     serve.start(['run', '--claim', 'local', '--', program]),
-    serve.start(['run', '--ticket', ticket, '--', program], { env: elsewhere }),
+    serve.start(...(await fromAnotherHost([]))),
   ];
   await eventually(
     () => sessionsOf(serve),
@@ -73,12 +78,11 @@ async function computing(since: Readonly<Record<string, bigint>>): Promise<void>
   await eventually(busyOf, (now) => Object.entries(since).every(([session, busy]) => (now[session] ?? 0n) > busy));
 }
 
-/** A program that comes now gets its session and computes. */
+/** A program that comes now gets its session and computes, here and on another host. */
 async function newSessionsWork(): Promise<void> {
-  expect(await serve.cli(['run', '--claim', 'local', '--', program, '3'])).toMatchObject({
-    code: 0,
-    stdout: expect.stringContaining('steady: 3 rounds, 0 wrong'),
-  });
+  const good = { code: 0, stdout: expect.stringContaining('steady: 3 rounds, 0 wrong') };
+  expect(await serve.cli(['run', '--claim', 'local', '--', program, '3'])).toMatchObject(good);
+  expect(await serve.cli(...(await fromAnotherHost(['3'])))).toMatchObject(good);
 }
 
 const pidOf = (name: string): number =>
