@@ -10,4 +10,6 @@ if [ "$application" = standalone ]; then
   ignored=$(sed -n 's/^SigIgn:.*\(.\)$/\1/p' "/proc/$$/status")
   case $ignored in *[13579bdf]) export AQUIFER_IGNORE_SIGHUP=1 ;; esac
 fi
-exec "$prefix/libexec/aquifer/node" --disable-warning=ExperimentalWarning "$prefix/lib/aquifer/js/$application/main.js" "$@"
+# Node lets young objects fill 48 MiB before it looks which of them are garbage; an operator is to stay small.
+[ "$application" = operator ] && small=--max-semi-space-size=4 || small=
+exec "$prefix/libexec/aquifer/node" --disable-warning=ExperimentalWarning $small "$prefix/lib/aquifer/js/$application/main.js" "$@"

@@ -26,7 +26,9 @@ export interface Metrics {
   ): (labels: Labels<L>, value: number) => void;
   /** A value that is somewhere already: it is read when somebody asks. */
   gauge<L extends string>(metric: Metric<L>, read: () => Iterable<Sample<L>>): void;
-  /** The same for what only counts up. */
+  /** What many gauges are taken from: read once for all of them when somebody asks. */
+  shared<T>(read: () => T): () => T;
+  /** The same as a gauge for what only counts up. */
   readCounter<L extends string>(metric: Metric<L>, read: () => Iterable<Sample<L>>): void;
 }
 
@@ -42,9 +44,21 @@ export function createMetrics(): Metrics {
     return { name, help, labelNames: [...labels], registers: [registry] };
   };
 
+  let scrapes = 0;
   return {
     contentType: registry.contentType,
-    text: () => registry.metrics(),
+    text() {
+      scrapes += 1;
+      return registry.metrics();
+    },
+
+    shared<T>(read: () => T) {
+      let last: { readonly scrape: number; readonly value: T } | undefined;
+      return () => {
+        if (last?.scrape !== scrapes) last = { scrape: scrapes, value: read() };
+        return last.value;
+      };
+    },
 
     counter(metric) {
       const counter = new Counter(settings(metric));

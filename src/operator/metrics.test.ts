@@ -60,6 +60,15 @@ describe('operatorMetrics', () => {
     );
   });
 
+  test('count the claims once for all metrics of a scrape', async () => {
+    let reads = 0;
+    const metrics = createMetrics();
+    operatorMetrics(metrics, () => (reads++, stats));
+    await metrics.text();
+    await metrics.text();
+    expect(reads).toBe(2);
+  });
+
   test('of a replica that stands by say only that', async () => {
     expect((await scrape(undefined)).filter((line) => !/_(bucket|sum|count)/.test(line))).toEqual([
       'aquifer_operator_leader 0',

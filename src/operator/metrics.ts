@@ -14,7 +14,8 @@ export interface OperatorMetrics {
 }
 
 /** Registers the metrics of an operator. `stats` is asked at each scrape; undefined: this replica stands by. */
-export function operatorMetrics(metrics: Metrics, stats: () => OperatorStats | undefined): OperatorMetrics {
+export function operatorMetrics(metrics: Metrics, read: () => OperatorStats | undefined): OperatorMetrics {
+  const stats = metrics.shared(read);
   registerPools(metrics, () => [...(stats()?.pools ?? [])]);
   registerInformers(metrics, () => Object.entries(stats()?.informers ?? {}));
   metrics.gauge({ name: 'aquifer_operator_leader', help: 'Whether this replica leads: 1 or 0.' }, () => [
