@@ -72,7 +72,7 @@ function eventOf(
   { type, reason, message }: EventDraft,
   { manager, time }: { readonly manager: string; readonly time: string },
 ) {
-  const { kind, namespace, name, uid } = about;
+  const { apiVersion = API_VERSION, kind, namespace, name, uid } = about;
   const identity = createHash('sha256').update(JSON.stringify([kind, uid, type, reason, message, manager]));
   return {
     apiVersion: 'v1',
@@ -81,7 +81,7 @@ function eventOf(
       namespace: namespaceOf(about),
       name: `${name.slice(0, MAX_NAME_PART)}.${identity.digest('hex').slice(0, 16)}`,
     },
-    involvedObject: { apiVersion: API_VERSION, kind, namespace, name, uid },
+    involvedObject: { apiVersion, kind, namespace, name, uid },
     type,
     reason,
     message: message.slice(0, MAX_MESSAGE),

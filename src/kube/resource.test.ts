@@ -1,8 +1,8 @@
 import { expect, test } from '@jest/globals';
 import { StoreError, type Key } from '../runtime/store.ts';
-import { collectionPath, objectPath, query, resourceOf } from './resource.ts';
+import { collectionPath, kindResources, objectPath, query } from './resource.ts';
 
-const [claims, pools] = [resourceOf('VGPUClaim'), resourceOf('GPUPool')];
+const { VGPUClaim: claims, GPUPool: pools } = kindResources;
 
 test('paths are those of the Kubernetes API, with and without a group and a namespace', () => {
   const claim = { namespace: 'team-a', name: 'trainer' };

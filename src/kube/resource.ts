@@ -1,6 +1,7 @@
-import { kinds, type Kind } from '../api/kinds.ts';
+import { kinds, type Kinds } from '../api/kinds.ts';
 import { API_VERSION } from '../api/meta.ts';
-import { StoreError, type Key } from '../runtime/store.ts';
+import { POD_LABEL, type PodKinds } from '../api/pod.ts';
+import { StoreError, type Key, type Kind, type KindTable } from '../runtime/store.ts';
 
 /** A resource of the API server: where its objects are. */
 export interface Resource {
@@ -8,9 +9,21 @@ export interface Resource {
   readonly kind: string;
   readonly plural: string;
   readonly namespaced: boolean;
+  /** Labels of the objects that lists and watches are about; all others are not seen. */
+  readonly selector?: Readonly<Record<string, string>>;
 }
 
-export const resourceOf = (kind: Kind): Resource => ({ apiVersion: API_VERSION, ...kinds[kind] });
+export type Resources<Kinds extends KindTable<Kinds>> = Readonly<Record<Kind<Kinds>, Resource>>;
+
+export const kindResources: Resources<Kinds> = {
+  GPUPool: { apiVersion: API_VERSION, ...kinds.GPUPool },
+  GPUNode: { apiVersion: API_VERSION, ...kinds.GPUNode },
+  VGPUClaim: { apiVersion: API_VERSION, ...kinds.VGPUClaim },
+};
+
+export const podResources: Resources<PodKinds> = {
+  Pod: { apiVersion: 'v1', kind: 'Pod', plural: 'pods', namespaced: true, selector: { [POD_LABEL]: 'true' } },
+};
 
 /** `/apis/aquifer.dev/v1alpha1/namespaces/team-a/vgpuclaims`; without a namespace those of all. */
 export function collectionPath({ apiVersion, plural }: Resource, namespace?: string): string {

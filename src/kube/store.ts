@@ -1,10 +1,11 @@
-import type { Kind, Kinds } from '../api/kinds.ts';
 import { isStatus } from '../api/status.ts';
 import type { Clock } from '../lib/clock.ts';
 import {
   isStoreError,
   type Draft,
   type Key,
+  type Kind,
+  type KindTable,
   type List,
   type ListOptions,
   type MergePatch,
@@ -15,21 +16,23 @@ import {
 } from '../runtime/store.ts';
 import type { Connection } from './connection.ts';
 import { eventStore } from './events.ts';
-import { collectionPath, objectPath, query, resourceOf } from './resource.ts';
+import { collectionPath, objectPath, query, type Resource, type Resources } from './resource.ts';
 import { watchEvents } from './watch.ts';
 
 const PAGE = '500';
 const PATCH_TRIES = 10; // The API server itself gives up after five when others write the object at the same time.
 
-export interface KubeStoreOptions {
+export interface KubeStoreOptions<Kinds extends KindTable<Kinds>> {
   readonly connection: Connection;
   readonly clock: Clock;
   /** Who writes, as `metadata.managedFields` and events name it. */
   readonly manager: string;
+  readonly resources: Resources<Kinds>;
 }
 
 /** The store over the Kubernetes API. What may be stored is the API server's decision, made by the CRDs. */
-export function kubeStore({ connection, clock, manager }: KubeStoreOptions): Store<Kinds> {
+export function kubeStore<Kinds extends KindTable<Kinds>>(options: KubeStoreOptions<Kinds>): Store<Kinds> {
+  const { connection, manager, resources } = options;
   const written = query({ fieldManager: manager, fieldValidation: 'Strict' });
   const notFound = (error: unknown): undefined => {
     if (isStoreError(error, 'NotFound')) return undefined;
@@ -37,73 +40,82 @@ export function kubeStore({ connection, clock, manager }: KubeStoreOptions): Sto
   };
 
   return {
-    async get<K extends Kind>(kind: K, key: Key) {
-      const path = objectPath(resourceOf(kind), key);
+    async get<K extends Kind<Kinds>>(kind: K, key: Key) {
+      const path = objectPath(resources[kind], key);
       const body = await connection.call({ method: 'GET', path }).catch(notFound);
-      return body === undefined ? undefined : objectOf<K>(body);
+      return body === undefined ? undefined : objectOf<Kinds[K]>(body);
     },
 
-    list: (kind, options) => list(connection, kind, options),
+    list: (kind, listOptions) => list(options, kind, listOptions),
 
-    async create<K extends Kind>(kind: K, draft: Draft) {
-      const resource = resourceOf(kind);
-      const { namespace } = draft.metadata;
-      const path = `${collectionPath(resource, namespace)}${written}`;
-      const body = { apiVersion: resource.apiVersion, kind, ...draft };
-      return objectOf<K>(await connection.call({ method: 'POST', path, body }));
+    async create<K extends Kind<Kinds>>(kind: K, draft: Draft) {
+      const { apiVersion } = resources[kind];
+      const path = `${collectionPath(resources[kind], draft.metadata.namespace)}${written}`;
+      const body = { apiVersion, kind, ...draft };
+      return objectOf<Kinds[K]>(await connection.call({ method: 'POST', path, body }));
     },
 
-    async patch<K extends Kind>(kind: K, key: Key, patch: MergePatch, options: PatchOptions = {}) {
-      const path = `${objectPath(resourceOf(kind), key)}${options.subresource === 'status' ? '/status' : ''}${written}`;
-      return objectOf<K>(await mergePatch(connection, path, bodyOf(patch, options)));
+    async patch<K extends Kind<Kinds>>(kind: K, key: Key, patch: MergePatch, patchOptions: PatchOptions = {}) {
+      const part = patchOptions.subresource === 'status' ? '/status' : '';
+      const path = `${objectPath(resources[kind], key)}${part}${written}`;
+      return objectOf<Kinds[K]>(await mergePatch(connection, path, bodyOf(patch, patchOptions)));
     },
 
-    async delete<K extends Kind>(kind: K, key: Key, preconditions: Readonly<Record<string, string>> = {}) {
-      const path = objectPath(resourceOf(kind), key);
+    async delete<K extends Kind<Kinds>>(kind: K, key: Key, preconditions: Readonly<Record<string, string>> = {}) {
+      const path = objectPath(resources[kind], key);
       const body = { apiVersion: 'v1', kind: 'DeleteOptions', preconditions };
       const answer = await connection.call({ method: 'DELETE', path, body });
-      return isStatus(answer) ? undefined : objectOf<K>(answer);
+      return isStatus(answer) ? undefined : objectOf<Kinds[K]>(answer);
     },
 
-    watch: (kind, options) => watch({ connection, clock }, kind, options),
-    ...eventStore({ connection, clock, manager }),
+    watch: (kind, watchOptions) => watch(options, kind, watchOptions),
+    ...eventStore(options),
   };
 }
 
 /** All pages of one list, as they were when the first was asked for. */
-async function list<K extends Kind>(
-  connection: Pick<Connection, 'call'>,
+async function list<Kinds extends KindTable<Kinds>, K extends Kind<Kinds>>(
+  { connection, resources }: KubeStoreOptions<Kinds>,
   kind: K,
-  { namespace, labelSelector = {} }: ListOptions = {},
+  { namespace, labelSelector }: ListOptions = {},
 ): Promise<List<Kinds[K]>> {
-  const selector = Object.entries(labelSelector).map(([key, value]) => `${key}=${value}`);
+  const resource = resources[kind];
   const items: Kinds[K][] = [];
   let next: string | undefined;
   for (;;) {
-    const parameters = { limit: PAGE, continue: next, labelSelector: selector.join(',') || undefined };
-    const path = `${collectionPath(resourceOf(kind), namespace)}${query(parameters)}`;
+    const parameters = { limit: PAGE, continue: next, labelSelector: selectorOf(resource, labelSelector) };
+    const path = `${collectionPath(resource, namespace)}${query(parameters)}`;
     const page = (await connection.call({ method: 'GET', path })) as Page;
-    for (const item of page.items) items.push(objectOf<K>(item));
+    // The items of a list of a built-in kind do not say of what kind they are.
+    const { apiVersion } = resource;
+    for (const item of page.items) items.push(objectOf<Kinds[K]>({ apiVersion, kind, ...item }));
     next = page.metadata.continue;
     if (next === undefined || next === '') return { items, resourceVersion: page.metadata.resourceVersion };
   }
 }
 
 interface Page {
-  readonly items: readonly unknown[];
+  readonly items: readonly object[];
   readonly metadata: { readonly resourceVersion: string; readonly continue?: string };
 }
 
-async function* watch<K extends Kind>(
-  deps: { readonly connection: Connection; readonly clock: Clock },
+async function* watch<Kinds extends KindTable<Kinds>, K extends Kind<Kinds>>(
+  { resources, ...deps }: KubeStoreOptions<Kinds>,
   kind: K,
   { resourceVersion, namespace, signal }: WatchOptions,
 ): AsyncGenerator<WatchEvent<Kinds[K]>> {
-  const parameters = { watch: '1', resourceVersion, allowWatchBookmarks: 'true' };
-  const path = `${collectionPath(resourceOf(kind), namespace)}${query(parameters)}`;
+  const resource = resources[kind];
+  const labelSelector = selectorOf(resource, {});
+  const parameters = { watch: '1', resourceVersion, allowWatchBookmarks: 'true', labelSelector };
+  const path = `${collectionPath(resource, namespace)}${query(parameters)}`;
   for await (const { type, object } of watchEvents(deps, { method: 'GET', path }, signal)) {
-    yield { type, object: objectOf<K>(object) } as WatchEvent<Kinds[K]>;
+    yield { type, object: objectOf<Kinds[K]>(object) } as WatchEvent<Kinds[K]>;
   }
+}
+
+function selectorOf({ selector = {} }: Resource, more: Readonly<Record<string, string>> = {}): string | undefined {
+  const terms = Object.entries({ ...selector, ...more }).map(([key, value]) => `${key}=${value}`);
+  return terms.length === 0 ? undefined : terms.join(',');
 }
 
 /** Only what the write may touch; the API server would pass over the rest, but it would check it. */
@@ -130,9 +142,9 @@ async function mergePatch(
 }
 
 /** An object as we keep it: without the record of who wrote which field, which is half of its size. */
-function objectOf<K extends Kind>(body: unknown): Kinds[K] {
+function objectOf<T>(body: unknown): T {
   const { metadata } = body as { readonly metadata: Record<string, unknown> };
   delete metadata['managedFields'];
   delete metadata['deletionGracePeriodSeconds'];
-  return body as Kinds[K];
+  return body as T;
 }

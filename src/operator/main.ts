@@ -7,6 +7,7 @@ import { operatorSchema, type OperatorConfig } from '../config/operator.ts';
 import { connect } from '../kube/connection.ts';
 import { leaseStore } from '../kube/lease.ts';
 import { loadKubeConfig } from '../kube/load-config.ts';
+import { kindResources, podResources } from '../kube/resource.ts';
 import { kubeStore } from '../kube/store.ts';
 import { createLog } from '../log/log.ts';
 import { createMetrics } from '../metrics/registry.ts';
@@ -66,7 +67,8 @@ async function run(config: OperatorConfig, signal: AbortSignal): Promise<void> {
 
   replica = startReplica(
     {
-      store: kubeStore({ connection, clock: systemClock, manager: MANAGER }),
+      store: kubeStore({ connection, clock: systemClock, manager: MANAGER, resources: kindResources }),
+      pods: kubeStore({ connection, clock: systemClock, manager: MANAGER, resources: podResources }),
       lease: leaseStore(connection, { namespace: config.leaseNamespace, name: config.leaseName }),
       identity: `${hostname()}_${randomUUID()}`,
       leaseDurationMs: config.leaseDuration.ms,

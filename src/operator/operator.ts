@@ -1,4 +1,5 @@
 import type { Kinds, VGPUClaim } from '../api/kinds.ts';
+import type { PodKinds } from '../api/pod.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import type { Result } from '../lib/result.ts';
@@ -6,13 +7,14 @@ import { runController, type Controller, type Pass } from '../runtime/controller
 import { Informer } from '../runtime/informer.ts';
 import { WorkQueue } from '../runtime/queue.ts';
 import { keyOf, type ApiObject, type Key, type Kind, type MergePatch, type Store } from '../runtime/store.ts';
-import { eventRecorder } from '../runtime/event-recorder.ts';
+import { eventRecorder, type EventSink } from '../runtime/event-recorder.ts';
 import { bindLatency } from './bind-latency.ts';
 import { nodeController } from './gpu-node/controller.ts';
 import { Liveness } from './gpu-node/liveness.ts';
 import { poolController } from './gpu-pool/controller.ts';
 import { Inventory } from './inventory.ts';
 import type { SessionControl } from './ports.ts';
+import { podPart } from './pod/start.ts';
 import { statsOf, type OperatorStats } from './stats.ts';
 import { statusPatch } from './status-patch.ts';
 import { claimForTicket, type ClaimRefusal } from './ticket/claim-gate.ts';
@@ -23,6 +25,8 @@ import { wireWakeUps, type Informers, type Queues } from './wake-ups.ts';
 export interface OperatorOptions {
   readonly store: Store<Kinds>;
   readonly sessions: SessionControl;
+  /** Where there are pods: those that ask for vGPUs. */
+  readonly pods?: Store<PodKinds>;
   readonly clock: Clock;
   readonly log: Log;
   /** A node that has not reported for so long is lost, and the claims on it with it. @default 30_000 */
@@ -59,20 +63,23 @@ export function startOperator(options: OperatorOptions): Operator {
   };
   const queues: Queues = { pools: new WorkQueue(clock), nodes: new WorkQueue(clock), claims: new WorkQueue(clock) };
   if (options.onBound !== undefined) informers.claims.onChange(bindLatency(clock, options.onBound));
+  const events = eventRecorder({ store, clock, log });
+  const { signal } = abort;
+  const podOptions = { store, claims: informers.claims, events, clock, log, signal, onPass: options.onPass };
+  const pods = options.pods === undefined ? undefined : podPart({ pods: options.pods, ...podOptions });
   wireWakeUps({ informers, queues, inventory, liveness, sessions: options.sessions, clock, log });
 
   const ready = Promise.all(Object.values(informers).map((informer) => informer.synced)).then(() => undefined);
-  const following = Object.values(informers).map((informer) => informer.run(abort.signal));
-  const controlling = ready.then(() =>
-    runAll({ options, informers, queues, inventory, liveness, signal: abort.signal }),
-  );
+  const following = Object.values(informers).map((informer) => informer.run(signal));
+  if (pods !== undefined) following.push(pods.run());
+  const controlling = ready.then(() => runAll({ options, informers, queues, inventory, liveness, events, signal }));
   let isReady = false;
   void ready.then(() => (isReady = true));
   return {
     ready,
     claimForTicket: (claim) =>
       claimForTicket(claim, { claims: informers.claims, inventory, ready: isReady && !abort.signal.aborted }),
-    stats: () => statsOf({ informers, queues, inventory }),
+    stats: () => statsOf({ informers, queues, inventory, pods }),
     async stop() {
       abort.abort();
       await Promise.all([...following, ...(isReady ? [controlling] : [])]);
@@ -86,14 +93,14 @@ interface Parts {
   readonly queues: Queues;
   readonly inventory: Inventory;
   readonly liveness: Liveness;
+  readonly events: EventSink;
   readonly signal: AbortSignal;
 }
 
 /** Each kind has one controller; they meet only in the objects. */
-async function runAll({ options, informers, queues, inventory, liveness, signal }: Parts): Promise<void> {
+async function runAll({ options, informers, queues, inventory, liveness, events, signal }: Parts): Promise<void> {
   const { store, sessions, clock, log, onPass } = options;
   const { agentGraceMs: graceMs = DEFAULT_MS, releaseTimeoutMs = DEFAULT_MS } = options;
-  const events = eventRecorder({ store, clock, log });
   const claimsOn = (pool: string) => countClaims(informers.claims.list(), pool);
   const run = <T>(controller: Controller<T>, queue: WorkQueue, read: (key: string) => T | undefined): Promise<void> =>
     runController(controller, { queue, read, clock, log, signal, ...(onPass === undefined ? {} : { onPass }) });

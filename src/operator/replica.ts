@@ -1,4 +1,5 @@
 import type { Kinds } from '../api/kinds.ts';
+import type { PodKinds } from '../api/pod.ts';
 import { fencedStore } from '../runtime/fenced-store.ts';
 import { campaign, type LeaseStore } from '../runtime/leadership.ts';
 import { startOperator, type Operator, type OperatorOptions } from './operator.ts';
@@ -24,14 +25,19 @@ export interface Replica {
  */
 export function startReplica(options: ReplicaOptions, signal: AbortSignal): Replica {
   let operator: Operator | undefined;
-  const { store, lease, identity, clock, log, leaseDurationMs: durationMs } = options;
+  const { store, pods, lease, identity, clock, log, leaseDurationMs: durationMs } = options;
   const times = { durationMs, deadlineMs: (durationMs * 2) / 3, retryMs: (durationMs * 2) / 15 };
 
   const run = async (): Promise<void> => {
     while (!signal.aborted) {
       const leadership = await campaign({ lease, identity, clock, log, ...times }, signal);
       if (leadership === undefined) return;
-      operator = startOperator({ ...options, store: fencedStore<Kinds>(store, leadership.holds) });
+      const { holds } = leadership;
+      operator = startOperator({
+        ...options,
+        store: fencedStore<Kinds>(store, holds),
+        ...(pods === undefined ? {} : { pods: fencedStore<PodKinds>(pods, holds) }),
+      });
       await aborted(AbortSignal.any([signal, leadership.lost]));
       const leaving = operator;
       operator = undefined;

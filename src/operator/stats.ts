@@ -3,6 +3,7 @@ import type { InformerStats } from '../runtime/informer.ts';
 import { conditionOf } from './condition.ts';
 import { poolAmounts, type PoolAmounts } from './gpu-pool/status.ts';
 import type { Inventory } from './inventory.ts';
+import type { PodPart } from './pod/start.ts';
 import type { Informers, Queues } from './wake-ups.ts';
 
 /** Claims of one pool that stand at the same place for the same reason. */
@@ -28,9 +29,10 @@ export interface StatsParts {
   readonly informers: Informers;
   readonly queues: Queues;
   readonly inventory: Inventory;
+  readonly pods: Pick<PodPart, 'informer' | 'queue'> | undefined;
 }
 
-export function statsOf({ informers, queues, inventory }: StatsParts): OperatorStats {
+export function statsOf({ informers, queues, inventory, pods }: StatsParts): OperatorStats {
   const snapshot = inventory.snapshot();
   const amounts = [...snapshot.pools].map(([name, entry]): [string, PoolAmounts] => {
     const promised = inventory.holdsOn(name).flatMap(({ allocations }) => allocations);
@@ -39,11 +41,17 @@ export function statsOf({ informers, queues, inventory }: StatsParts): OperatorS
   return {
     pools: new Map(amounts),
     claims: countClaims(informers.claims.list(), (pool) => snapshot.pools.has(pool)),
-    queued: { vgpuclaim: queues.claims.depth, gpunode: queues.nodes.depth, gpupool: queues.pools.depth },
+    queued: {
+      vgpuclaim: queues.claims.depth,
+      gpunode: queues.nodes.depth,
+      gpupool: queues.pools.depth,
+      ...(pods === undefined ? {} : { pod: pods.queue.depth }),
+    },
     informers: {
       VGPUClaim: informers.claims.stats,
       GPUNode: informers.nodes.stats,
       GPUPool: informers.pools.stats,
+      ...(pods === undefined ? {} : { Pod: pods.informer.stats }),
     },
   };
 }

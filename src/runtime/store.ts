@@ -54,6 +54,7 @@ export interface Draft {
     readonly labels?: Readonly<Record<string, string>> | undefined;
     readonly annotations?: Readonly<Record<string, string>> | undefined;
     readonly finalizers?: readonly string[] | undefined;
+    readonly ownerReferences?: readonly object[] | undefined;
   };
   readonly spec?: unknown;
 }
@@ -98,6 +99,8 @@ export interface WatchOptions {
 
 /** The object that an event is about. */
 export interface ObjectReference extends Key {
+  /** @default that of our own kinds */
+  readonly apiVersion?: string;
   readonly kind: string;
   readonly uid?: string | undefined;
 }

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import type { Kinds, VGPUClaim } from '../../src/api/kinds.ts';
 import { bytesOf } from '../../src/api/quantity.ts';
+import { kindResources } from '../../src/kube/resource.ts';
 import { kubeStore } from '../../src/kube/store.ts';
 import type { Store } from '../../src/runtime/store.ts';
 import { systemClock } from '../../src/runtime/system-clock.ts';
@@ -23,7 +24,7 @@ jest.setTimeout(180_000);
 
 beforeAll(async () => {
   kube = await startKube([NAMESPACE]);
-  store = kubeStore({ connection: kube.connection, clock: systemClock, manager: 'test' });
+  store = kubeStore({ connection: kube.connection, clock: systemClock, manager: 'test', resources: kindResources });
   await store.create('GPUPool', { metadata: { name: 'default' }, spec: {} });
   await store.create('GPUNode', { metadata: { name: 'gpu-1' } });
   const gpus = GPUS.map((uuid, index) => gpu(uuid, index, { memory: '8Gi' }));

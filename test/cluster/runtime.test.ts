@@ -3,6 +3,7 @@ import type { Kinds } from '../../src/api/kinds.ts';
 import { connect } from '../../src/kube/connection.ts';
 import { leaseStore } from '../../src/kube/lease.ts';
 import { loadKubeConfig } from '../../src/kube/load-config.ts';
+import { kindResources } from '../../src/kube/resource.ts';
 import { kubeStore } from '../../src/kube/store.ts';
 import type { Clock } from '../../src/lib/clock.ts';
 import { Informer } from '../../src/runtime/informer.ts';
@@ -23,7 +24,7 @@ jest.setTimeout(180_000);
 
 beforeAll(async () => {
   kube = await startKube(['team-a']);
-  store = kubeStore({ connection: kube.connection, clock: systemClock, manager: 'test' });
+  store = kubeStore({ connection: kube.connection, clock: systemClock, manager: 'test', resources: kindResources });
 }, 180_000);
 
 afterAll(async () => {
@@ -37,7 +38,7 @@ const hastyClock: Clock = { ...systemClock, after: (ms, callback) => systemClock
 async function following(clock: Clock) {
   const connection = connect({ loadConfig: () => loadKubeConfig(kube.api.kubeconfig), clock });
   const informer = new Informer<Kinds, 'GPUPool'>({
-    store: kubeStore({ connection, clock, manager: 'test' }),
+    store: kubeStore({ connection, clock, manager: 'test', resources: kindResources }),
     kind: 'GPUPool',
     clock,
     log: recordingLog(),

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, jest } from '@jest/globals';
+import { kindResources } from '../../src/kube/resource.ts';
 import { kubeStore } from '../../src/kube/store.ts';
 import { systemClock } from '../../src/runtime/system-clock.ts';
 import { startKube, waitUntilServed, type KubeFixture } from '../support/kube-fixture.ts';
@@ -26,7 +27,12 @@ jest.setTimeout(60_000);
 
 describeStore('the Kubernetes store', () =>
   Promise.resolve({
-    store: kubeStore({ connection: kube.connection, clock: systemClock, manager: 'conformance' }),
+    store: kubeStore({
+      connection: kube.connection,
+      clock: systemClock,
+      manager: 'conformance',
+      resources: kindResources,
+    }),
     namespaces: NAMESPACES,
     expireHistory,
     [Symbol.asyncDispose]: () => Promise.resolve(),

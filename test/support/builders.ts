@@ -1,5 +1,6 @@
 import type { GPUNode, GPUPool, VGPUClaim } from '../../src/api/kinds.ts';
 import { API_VERSION, type ObjectMeta } from '../../src/api/meta.ts';
+import { SCHEDULING_GATE, type Pod } from '../../src/api/pod.ts';
 import { RELEASE_FINALIZER } from '../../src/api/vgpu-claim.ts';
 import type { Log } from '../../src/lib/log.ts';
 
@@ -123,4 +124,21 @@ export function recordingLog(): Log & { readonly lines: { level: string; text: s
   const lines: { level: string; text: string; fields: unknown }[] = [];
   const at = (level: string) => (text: string, fields?: unknown) => void lines.push({ level, text, fields });
   return { lines, error: at('error'), warn: at('warn'), info: at('info'), debug: at('debug') };
+}
+
+interface PodOverrides {
+  readonly gated?: boolean;
+  readonly phase?: string;
+}
+
+/** A pod of one container, with our gate on. */
+export function pod(name: string, annotations: Readonly<Record<string, string>> = {}, more: PodOverrides = {}): Pod {
+  const { gated = true, phase = 'Pending' } = more;
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, namespace: 'team-a', uid: `uid-${name}`, resourceVersion: '1', annotations },
+    spec: { containers: [{ name: 'main' }], schedulingGates: gated ? [{ name: SCHEDULING_GATE }] : [] },
+    status: { phase },
+  };
 }

@@ -4,7 +4,7 @@ import { parse } from 'yaml';
 import { kindNames } from '../../src/api/kinds.ts';
 import { connect, type Connection } from '../../src/kube/connection.ts';
 import { loadKubeConfig } from '../../src/kube/load-config.ts';
-import { collectionPath, resourceOf } from '../../src/kube/resource.ts';
+import { collectionPath, kindResources } from '../../src/kube/resource.ts';
 import { systemClock } from '../../src/runtime/system-clock.ts';
 import { startApiServer, type ApiServer } from './api-server.ts';
 import { eventually } from './eventually.ts';
@@ -61,7 +61,7 @@ async function applyCrd(connection: Connection, yaml: string): Promise<void> {
 /** A fresh API server is ready some time before it knows our kinds. */
 export async function waitUntilServed(connection: Connection): Promise<void> {
   for (const kind of kindNames) {
-    const path = collectionPath(resourceOf(kind));
+    const path = collectionPath(kindResources[kind]);
     const isServed = (): Promise<boolean> =>
       connection.call({ method: 'GET', path }).then(
         () => true,

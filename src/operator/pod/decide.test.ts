@@ -1,0 +1,157 @@
+import { describe, expect, test } from '@jest/globals';
+import { boundTo, claim, pod } from '../../../test/support/builders.ts';
+import type { VGPUClaim } from '../../api/kinds.ts';
+import { decide, type Decision } from './decide.ts';
+import { ownClaimName } from './own-claim.ts';
+
+const world = (...claims: VGPUClaim[]) => ({
+  claim: (namespace: string, name: string) =>
+    claims.find(({ metadata: m }) => m.namespace === namespace && m.name === name),
+  isSomewhere: (name: string) => claims.some(({ metadata: m }) => m.name === name),
+});
+
+const waits = (reason: string, message: string): Decision => ({ kind: 'Wait', reason, message }) as Decision;
+
+describe('a pod that names a claim', () => {
+  const naming = pod('p', { 'aquifer.dev/claim': 'trainer' });
+
+  test('is ungated once the claim is bound', () => {
+    const bound = claim('trainer', { status: boundTo() });
+    expect(decide(naming, world(bound))).toEqual({ kind: 'Ungate', claim: bound });
+  });
+
+  test.each<[string, VGPUClaim[], Decision]>([
+    [
+      'a claim that is not there',
+      [],
+      waits('ClaimNotFound', 'there is no claim trainer in namespace team-a: create it, or name another'),
+    ],
+    [
+      'a claim of another namespace, which is not named',
+      [claim('trainer', { metadata: { namespace: 'secret' }, status: boundTo() })],
+      waits(
+        'ClaimNotFound',
+        'there is no claim trainer in namespace team-a: another namespace has one, but pods use claims of their own namespace only',
+      ),
+    ],
+    ['a claim that nobody has looked at yet', [claim()], waits('ClaimNotReady', 'claim trainer is Pending')],
+    [
+      'a claim that waits itself, with its reason',
+      [
+        claim('trainer', {
+          status: {
+            phase: 'Pending',
+            conditions: [{ ...boundTo().conditions[0], status: 'False', reason: 'GPUTooSmall', message: 'needs 64Gi' }],
+          },
+        }),
+      ],
+      waits('ClaimNotReady', 'claim trainer is Pending: needs 64Gi'),
+    ],
+    [
+      'a claim that is being deleted',
+      [claim('trainer', { metadata: { deletionTimestamp: '2026-01-01T00:00:00Z' }, status: boundTo() })],
+      waits('ClaimNotReady', 'claim trainer is being deleted'),
+    ],
+  ])('waits for %s', (_what, claims, decision) => {
+    expect(decide(naming, world(...claims))).toEqual(decision);
+  });
+});
+
+describe('a pod that wants a claim of its own', () => {
+  const wanting = pod('p', { 'aquifer.dev/memory': '4Gi', 'aquifer.dev/compute': '25' });
+  const own = (status?: VGPUClaim['status'], uid: string = wanting.metadata.uid): VGPUClaim =>
+    claim(ownClaimName(wanting), {
+      metadata: { ownerReferences: [{ apiVersion: 'v1', kind: 'Pod', name: 'p', uid }] },
+      ...(status === undefined ? {} : { status }),
+    });
+
+  test('has it made, in its namespace, of the pool default, owned by the pod', () => {
+    expect(decide(wanting, world())).toEqual({
+      kind: 'MakeClaim',
+      draft: {
+        metadata: {
+          name: ownClaimName(wanting),
+          namespace: 'team-a',
+          ownerReferences: [expect.objectContaining({ kind: 'Pod', name: 'p', uid: 'uid-p', controller: true })],
+        },
+        spec: { poolName: 'default', resources: { memory: '4Gi', compute: 25 } },
+      },
+    });
+  });
+
+  test('may name the pool', () => {
+    const annotations = { ...wanting.metadata.annotations, 'aquifer.dev/pool': 'fast' };
+    expect(decide(pod('p', annotations), world())).toMatchObject({ draft: { spec: { poolName: 'fast' } } });
+  });
+
+  test('is ungated once it is bound, and not by a claim of somebody else that has its name', () => {
+    expect(decide(wanting, world(own(boundTo())))).toMatchObject({ kind: 'Ungate' });
+    expect(decide(wanting, world(own(boundTo(), 'another')))).toMatchObject({ reason: 'ClaimNameTaken' });
+  });
+
+  test('gives it back when the pod is over, once', () => {
+    const over = pod('p', wanting.metadata.annotations, { gated: false, phase: 'Succeeded' });
+    const claimed = own(boundTo());
+    expect(decide(over, world(claimed))).toEqual({ kind: 'DropClaim', claim: claimed });
+    expect(decide(over, world(own(boundTo(), 'another')))).toEqual({ kind: 'Rest' });
+    const leaving = { ...claimed, metadata: { ...claimed.metadata, deletionTimestamp: '2026-01-01T00:00:00Z' } };
+    expect(decide(over, world(leaving))).toEqual({ kind: 'Rest' });
+  });
+
+  test('its name ends where names of claims do, and differs for a pod made anew', () => {
+    const long = pod(`${'a'.repeat(53)}.${'b'.repeat(100)}`);
+    expect(ownClaimName(long)).toMatch(/^a{53}-[0-9a-f]{8}$/);
+    const again = { ...long, metadata: { ...long.metadata, uid: 'another' } };
+    expect(ownClaimName(again)).not.toBe(ownClaimName(long));
+  });
+});
+
+describe('a pod that asks for what cannot be', () => {
+  const both = { 'aquifer.dev/memory': '4Gi', 'aquifer.dev/compute': '25' };
+
+  test.each<[string, Record<string, string>, string]>([
+    [
+      'no compute',
+      { 'aquifer.dev/memory': '4Gi' },
+      'aquifer.dev/compute is missing: say how much, in percent of one GPU, such as "25"',
+    ],
+    ['no memory', { 'aquifer.dev/compute': '25' }, 'aquifer.dev/memory is missing: say how much, such as 4Gi'],
+    [
+      'compute in words',
+      { ...both, 'aquifer.dev/compute': 'half' },
+      'aquifer.dev/compute must be a whole number from 1 to 100, not "half"',
+    ],
+    ['too much compute', { ...both, 'aquifer.dev/compute': '101' }, 'aquifer.dev/compute must be at most 100'],
+    ['no compute at all', { ...both, 'aquifer.dev/compute': '0' }, 'aquifer.dev/compute must be at least 1'],
+    [
+      'memory in words',
+      { ...both, 'aquifer.dev/memory': 'much' },
+      'aquifer.dev/memory must be a quantity of bytes below 8Pi, such as 8Gi, 512Mi or 1.5Gi',
+    ],
+    ['too little memory', { ...both, 'aquifer.dev/memory': '1Mi' }, 'aquifer.dev/memory must be at least 64Mi'],
+    ['an empty pool', { ...both, 'aquifer.dev/pool': '' }, 'aquifer.dev/pool must be at least 1 character long'],
+    ['no name', { 'aquifer.dev/claim': '' }, 'aquifer.dev/claim is empty: name a claim'],
+    [
+      'a claim and an amount',
+      { ...both, 'aquifer.dev/claim': 'trainer' },
+      'aquifer.dev/claim names a claim, which says how much it is: leave out aquifer.dev/memory and aquifer.dev/compute',
+    ],
+    [
+      'containers that are not there',
+      { ...both, 'aquifer.dev/containers': 'main,side' },
+      'aquifer.dev/containers names "side", but the pod has no such container',
+    ],
+    ['nothing', {}, 'nothing is asked for any more: put the annotations back, or delete the pod'],
+  ])('%s: is told what would be right', (_what, annotations, message) => {
+    expect(decide(pod('p', annotations), world())).toEqual(waits('InvalidRequest', message));
+  });
+});
+
+test('a pod that is scheduled, or is being deleted, is left alone', () => {
+  const asking = { 'aquifer.dev/claim': 'trainer' };
+  const bound = world(claim('trainer', { status: boundTo() }));
+  expect(decide(pod('p', asking, { gated: false, phase: 'Running' }), bound)).toEqual({ kind: 'Rest' });
+  const leaving = pod('p', asking);
+  const metadata = { ...leaving.metadata, deletionTimestamp: '2026-01-01T00:00:00Z' };
+  expect(decide({ ...leaving, metadata }, bound)).toEqual({ kind: 'Rest' });
+});

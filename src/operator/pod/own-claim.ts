@@ -1,0 +1,23 @@
+import { createHash } from 'node:crypto';
+import type { VGPUClaim } from '../../api/kinds.ts';
+import type { Pod } from '../../api/pod.ts';
+import type { Draft } from '../../runtime/store.ts';
+import type { OwnSpec } from './ask.ts';
+
+const NAME_PART = 54; // With the hash 63 characters, as long as names of claims may be.
+
+/** The name of the claim that is made for a pod: another pod of the same name has another. */
+export function ownClaimName({ metadata: { name, uid } }: Pod): string {
+  const hash = createHash('sha256').update(uid).digest('hex').slice(0, 8);
+  return `${name.slice(0, NAME_PART).replace(/[^a-z0-9]+$/, '')}-${hash}`;
+}
+
+/** Kubernetes deletes it when the pod is gone. */
+export function ownClaimDraft(pod: Pod, spec: OwnSpec): Draft {
+  const { name, namespace, uid } = pod.metadata;
+  const owner = { apiVersion: 'v1', kind: 'Pod', name, uid, controller: true, blockOwnerDeletion: true };
+  return { metadata: { name: ownClaimName(pod), namespace, ownerReferences: [owner] }, spec };
+}
+
+export const isOwnClaim = (claim: VGPUClaim, { metadata: { uid } }: Pod): boolean =>
+  claim.metadata.ownerReferences?.some((owner) => owner.uid === uid) === true;

@@ -1,0 +1,214 @@
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { parseAllDocuments } from 'yaml';
+import type { Kinds } from '../../src/api/kinds.ts';
+import type { Pod, PodKinds } from '../../src/api/pod.ts';
+import { kindResources, podResources } from '../../src/kube/resource.ts';
+import { kubeStore } from '../../src/kube/store.ts';
+import type { Store } from '../../src/runtime/store.ts';
+import { systemClock } from '../../src/runtime/system-clock.ts';
+import { gpu } from '../support/builders.ts';
+import { claimDraft, uniqueName } from '../support/conformance/fixture.ts';
+import { eventually } from '../support/eventually.ts';
+import { startKube, type KubeFixture } from '../support/kube-fixture.ts';
+import { startOperatorProcess, type OperatorProcess } from '../support/operator-process.ts';
+
+const POLICY = resolve(import.meta.dirname, '../../deploy/admission/pods.yaml');
+const NAMESPACE = 'team-a';
+const OTHER = 'team-b';
+const GATE = { name: 'aquifer.dev/claim' };
+const SLOT = { 'aquifer.dev/slot': '1' };
+const LONG_MS = 60_000;
+
+let kube: KubeFixture;
+let store: Store<Kinds>;
+let pods: Store<PodKinds>;
+let operator: OperatorProcess;
+
+jest.setTimeout(120_000);
+
+beforeAll(async () => {
+  kube = await startKube([NAMESPACE, OTHER]);
+  const { connection } = kube;
+  const common = { connection, clock: systemClock, manager: 'test' };
+  store = kubeStore({ ...common, resources: kindResources });
+  pods = kubeStore({ ...common, resources: podResources });
+  for (const namespace of [NAMESPACE, OTHER]) {
+    const body = { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'default' } };
+    await connection.call({ method: 'POST', path: `/api/v1/namespaces/${namespace}/serviceaccounts`, body });
+  }
+  await applyPolicy();
+  await store.create('GPUPool', { metadata: { name: 'default' }, spec: {} });
+  await store.create('GPUNode', { metadata: { name: 'gpu-1' } });
+  const agent = { version: '1', lastHeartbeatTime: new Date().toISOString(), endpoint: 'gpu-1:9960' };
+  const status = { agent, gpus: [gpu('GPU-a', 0, { memory: '8Gi' })] };
+  await store.patch('GPUNode', { name: 'gpu-1' }, { status }, { subresource: 'status' });
+  operator = await startOperatorProcess(kube.api.kubeconfig, ['--agent-grace-period', '1h']);
+}, 180_000);
+
+afterAll(async () => {
+  await operator[Symbol.asyncDispose]();
+  await kube[Symbol.asyncDispose]();
+});
+
+/** Creates the policy, and waits until the API server has taken it up: a pod that is only tried gets the gate. */
+async function applyPolicy(): Promise<void> {
+  const group = '/apis/admissionregistration.k8s.io/v1';
+  for (const document of parseAllDocuments(readFileSync(POLICY, 'utf8'))) {
+    const body = document.toJS() as { kind: string };
+    const plural = body.kind.endsWith('Binding') ? 'mutatingadmissionpolicybindings' : 'mutatingadmissionpolicies';
+    await kube.connection.call({ method: 'POST', path: `${group}/${plural}`, body });
+  }
+  await eventually(
+    () => createPod({ annotations: { 'aquifer.dev/claim': 'x' } }, '?dryRun=All'),
+    ({ spec }) => (spec.schedulingGates ?? []).length > 0,
+  );
+}
+
+interface PodWish {
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly spec?: object;
+}
+
+const image = 'aquifer.test/none:1';
+
+async function createPod({ annotations = {}, spec = {} }: PodWish, query = ''): Promise<Pod> {
+  const metadata = { name: uniqueName('pod'), annotations };
+  const body = { apiVersion: 'v1', kind: 'Pod', metadata, spec: { containers: [{ name: 'main', image }], ...spec } };
+  const path = `/api/v1/namespaces/${NAMESPACE}/pods${query}`;
+  return (await kube.connection.call({ method: 'POST', path, body })) as Pod;
+}
+
+const read = async ({ metadata: { namespace, name } }: Pod): Promise<Pod | undefined> =>
+  pods.get('Pod', { namespace, name });
+
+const untilUngated = (pod: Pod): Promise<Pod | undefined> =>
+  eventually(
+    () => read(pod),
+    (now) => now?.spec.schedulingGates === undefined,
+    LONG_MS,
+  );
+
+/** What the author of a pod is told, oldest first. */
+const eventsOf = async ({ metadata: { namespace, name, uid } }: Pod): Promise<readonly string[]> =>
+  (await pods.listEvents({ kind: 'Pod', namespace, name, uid })).map(({ reason, message }) => `${reason}: ${message}`);
+
+const untilTold = (pod: Pod, words: string): Promise<readonly string[]> =>
+  eventually(
+    () => eventsOf(pod),
+    (events) => events.some((event) => event.includes(words)),
+    LONG_MS,
+  );
+
+describe('admission', () => {
+  test('gives a pod that asks the gate, the label and a slot for each container and sidecar, and keeps what it has', async () => {
+    const { metadata, spec } = await createPod({
+      annotations: { 'aquifer.dev/claim': 'nowhere' },
+      spec: {
+        schedulingGates: [{ name: 'example.com/other' }],
+        initContainers: [
+          { name: 'plain', image },
+          { name: 'side', image, restartPolicy: 'Always', resources: { requests: { cpu: '10m' } } },
+        ],
+        containers: [
+          { name: 'a', image, resources: { limits: { memory: '64Mi' }, requests: { cpu: '10m' } } },
+          { name: 'b', image },
+        ],
+      },
+    });
+    expect(metadata.labels).toEqual({ 'aquifer.dev/vgpu': 'true' });
+    expect(spec.schedulingGates).toEqual([{ name: 'example.com/other' }, GATE]);
+    expect(spec.containers.map(({ resources }) => resources?.limits)).toEqual([{ memory: '64Mi', ...SLOT }, SLOT]);
+    expect(spec.containers[0]?.resources).toMatchObject({ requests: { cpu: '10m', memory: '64Mi', ...SLOT } });
+    expect(spec.initContainers?.map(({ resources }) => resources?.limits)).toEqual([undefined, SLOT]);
+  });
+
+  test('gives a slot to the containers that are listed, and to no other', async () => {
+    const { spec } = await createPod({
+      annotations: { 'aquifer.dev/claim': 'nowhere', 'aquifer.dev/containers': 'b' },
+      spec: { containers: ['a', 'b'].map((name) => ({ name, image })) },
+    });
+    expect(spec.containers.map(({ resources }) => resources?.limits)).toEqual([undefined, SLOT]);
+  });
+
+  test('leaves other pods alone', async () => {
+    const { metadata, spec } = await createPod({ annotations: { 'example.com/claim': 'x' } });
+    expect(metadata.labels).toBeUndefined();
+    expect(spec.schedulingGates).toBeUndefined();
+    expect(spec.containers[0]?.resources).toEqual({});
+  });
+});
+
+describe('the operator', () => {
+  test('lets a pod go when the claim that it names is bound, and prefers the node of the GPU', async () => {
+    const draft = claimDraft(NAMESPACE);
+    const spec = { affinity: { podAntiAffinity: {} } };
+    const pod = await createPod({ annotations: { 'aquifer.dev/claim': draft.metadata.name }, spec });
+    await untilTold(pod, `ClaimNotFound: there is no claim ${draft.metadata.name} in namespace ${NAMESPACE}`);
+    expect((await read(pod))?.spec.schedulingGates).toEqual([GATE]);
+
+    await store.create('VGPUClaim', draft);
+    const free = await untilUngated(pod);
+    const preference = { matchFields: [{ key: 'metadata.name', operator: 'In', values: ['gpu-1'] }] };
+    expect(free?.spec.affinity).toEqual({
+      podAntiAffinity: {},
+      nodeAffinity: { preferredDuringSchedulingIgnoredDuringExecution: [{ weight: 100, preference }] },
+    });
+    await untilTold(pod, `ClaimBound: claim ${draft.metadata.name} has its vGPUs on gpu-1`);
+  });
+
+  test('makes a claim for a pod that says how much, and gives it back when the pod is over', async () => {
+    const pod = await createPod({ annotations: { 'aquifer.dev/memory': '1Gi', 'aquifer.dev/compute': '10' } });
+    await untilUngated(pod);
+    const mine = async () =>
+      (await store.list('VGPUClaim')).items.filter(({ metadata }) =>
+        metadata.ownerReferences?.some(({ uid }) => uid === pod.metadata.uid),
+      );
+    const [made] = await mine();
+    expect(made).toMatchObject({
+      metadata: { namespace: NAMESPACE },
+      spec: { poolName: 'default', resources: { memory: '1Gi', compute: 10 } },
+      status: { phase: 'Bound' },
+    });
+    const path = `/api/v1/namespaces/${NAMESPACE}/pods/${pod.metadata.name}/status`;
+    const contentType = 'application/merge-patch+json';
+    await kube.connection.call({ method: 'PATCH', path, body: { status: { phase: 'Succeeded' } }, contentType });
+    await eventually(mine, ({ length }) => length === 0, LONG_MS);
+  });
+
+  test('keeps a pod whose claim can never fit, says why, and lets it go when that has changed', async () => {
+    const pod = await createPod({ annotations: { 'aquifer.dev/memory': '64Gi', 'aquifer.dev/compute': '10' } });
+    await untilTold(pod, 'needs 64Gi');
+    expect((await read(pod))?.spec.schedulingGates).toEqual([GATE]);
+    const gpus = [gpu('GPU-a', 0, { memory: '8Gi' }), gpu('GPU-b', 1, { memory: '96Gi' })];
+    await store.patch('GPUNode', { name: 'gpu-1' }, { status: { gpus } }, { subresource: 'status' });
+    await untilUngated(pod);
+  });
+
+  test('tells a pod that uses the claim of another namespace, and one that asks for nonsense', async () => {
+    const { metadata } = await store.create('VGPUClaim', claimDraft(OTHER));
+    const [stranger, nonsense] = [
+      await createPod({ annotations: { 'aquifer.dev/claim': metadata.name } }),
+      await createPod({ annotations: { 'aquifer.dev/memory': '8GB', 'aquifer.dev/compute': '10' } }),
+    ];
+    await untilTold(stranger, 'another namespace has one, but pods use claims of their own namespace only');
+    await untilTold(nonsense, 'InvalidRequest: aquifer.dev/memory must be a quantity of bytes');
+  });
+
+  test('writes nothing while nothing changes', async () => {
+    const pod = await createPod({ annotations: { 'aquifer.dev/claim': 'nowhere' } });
+    await untilTold(pod, 'ClaimNotFound');
+    const count = async (): Promise<number> => {
+      const { text } = await operator.probe('/metrics');
+      const lines = text
+        .split('\n')
+        .filter((line) => /^aquifer_api_requests_total\{method="(POST|PUT|DELETE)"/.test(line));
+      return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+    };
+    const before = await count();
+    await new Promise((done) => setTimeout(done, 5000));
+    expect(await count()).toBe(before);
+    expect(await eventsOf(pod)).toHaveLength(1);
+  });
+});
