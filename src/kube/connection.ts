@@ -46,7 +46,7 @@ export interface ConnectionOptions {
 
 /**
  * Requests to the API server. client-node says where it is and who we are; the requests are made here, because those of
- * client-node open a connection each (docs/decisions/0005).
+ * client-node open a connection each (docs/decisions/0010).
  */
 export function connect({ loadConfig, clock, onExchange }: ConnectionOptions): Connection {
   const server = serverOf(loadConfig());
