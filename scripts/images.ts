@@ -27,13 +27,13 @@ interface Contents {
 
 const IMAGES: readonly Contents[] = [
   {
-    name: 'aquifer-operator',
+    name: 'operator',
     description: 'Aquifer: allocates vGPUs of pooled GPUs to claims',
     paths: [...JAVASCRIPT, 'share/aquifer/crds'],
     crates: [],
   },
   {
-    name: 'aquifer-node',
+    name: 'node',
     description: 'Aquifer: serves vGPUs on a node, and connects the programs of its pods to theirs',
     paths: [...JAVASCRIPT, 'libexec/aquifer', 'bin/aquifer-connector', 'lib/aquifer/client', 'lib/aquifer/softgpu'],
     crates: ['gateway', 'spawner', 'worker', 'connector', 'client', 'softgpu'].map((name) => `aquifer-${name}`),
@@ -46,15 +46,16 @@ const { version } = JSON.parse(readFileSync(resolve(DIST, '../../package.json'),
 const revision = execFileSync('git', ['rev-parse', 'HEAD'], { cwd: import.meta.dirname, encoding: 'utf8' }).trim();
 
 for (const contents of IMAGES) {
+  const name = `aquifer.dev/${contents.name}:${version}`;
   const archive = join(OUTPUT, `${contents.name}.tar`);
   const root = mkdtempSync(join(tmpdir(), 'aq-image-'));
   try {
     fill(root, contents);
-    await writeOciArchive({ name: `${contents.name}:${version}`, root, config: configOf(contents) }, archive);
+    await writeOciArchive({ name, root, config: configOf(contents) }, archive);
   } finally {
     rmSync(root, { recursive: true, force: true });
   }
-  console.log(`${archive}  ${contents.name}:${version}  ${Math.round(statSync(archive).size / 2 ** 20)} MiB`);
+  console.log(`${archive}  ${name}  ${Math.round(statSync(archive).size / 2 ** 20)} MiB`);
 }
 
 function fill(root: string, { paths, crates }: Contents): void {
@@ -75,7 +76,7 @@ function configOf({ name, description }: Contents): object {
     User: `${NONROOT}:${NONROOT}`,
     WorkingDir: '/',
     Labels: Object.fromEntries([
-      label('title', name),
+      label('title', `aquifer-${name}`),
       label('description', description),
       label('version', version),
       label('revision', revision),
