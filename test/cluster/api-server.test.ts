@@ -14,8 +14,8 @@ describe('an API server of its own', () => {
   beforeAll(async () => {
     const bin = await ensureBinaries(['etcd', 'kube-apiserver', 'kubectl']);
     server = await startApiServer();
-    kubectl = async (...words) =>
-      (await run([join(bin, 'kubectl'), '--kubeconfig', server.kubeconfig, '--request-timeout=2s', ...words])).stdout;
+    const env = { KUBECONFIG: server.kubeconfig, KUBECACHEDIR: join(dirname(server.kubeconfig), 'kubectl-cache') };
+    kubectl = async (...words) => (await run([join(bin, 'kubectl'), '--request-timeout=2s', ...words], { env })).stdout;
   }, 30 * MINUTES);
 
   afterAll(async () => {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { eventually } from '../support/eventually.ts';
 import { BUSYBOX_IMAGE } from './base-images.ts';
 import { Cluster } from './cluster.ts';
@@ -26,6 +27,13 @@ function pod(name: string, node: NodeName, script: string): object {
 
 const SERVER = 'echo "$HOSTNAME" > /tmp/index.html; exec httpd -f -p 8080 -h /tmp';
 
+/** Where Kubernetes, containerd and kubectl put things by default: those of the machine are not the cluster's. */
+const FOLDERS_OF_OTHERS = [
+  ...['/etc/cni', '/etc/kubernetes', '/opt/cni', '/opt/containerd', '/run/containerd', '/run/netns'],
+  ...['/usr/libexec/kubernetes', '/var/lib/containerd', '/var/lib/kubelet', '/var/log/pods', `${homedir()}/.kube`],
+];
+const existedBefore = FOLDERS_OF_OTHERS.filter((folder) => existsSync(folder));
+
 describe('the test cluster', () => {
   let cluster: Cluster;
   const read = async (...words: string[]): Promise<string> => (await cluster.kubectl(words)).stdout.trim();
@@ -43,6 +51,7 @@ describe('the test cluster', () => {
     expect(cgroups.filter((cgroup) => existsSync(cgroup))).toEqual([]);
     expect(readdirSync('/sys/class/net')).not.toContain(hostVeth(ID));
     expect(readFileSync('/proc/mounts', 'utf8')).not.toContain(cluster.state);
+    expect(FOLDERS_OF_OTHERS.filter((folder) => existsSync(folder))).toEqual(existedBefore);
   }, 2 * MINUTES);
 
   it('has two nodes of Kubernetes 1.36', async () => {

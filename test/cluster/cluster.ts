@@ -52,7 +52,9 @@ export class Cluster implements AsyncDisposable {
   }
 
   kubectl(words: readonly string[], options: RunOptions = {}): Promise<Ran> {
-    return run([join(this.#bin, 'kubectl'), '--kubeconfig', this.kubeconfig, ...words], options);
+    const cache = { KUBECACHEDIR: join(this.state, 'kubectl-cache') };
+    const command = [join(this.#bin, 'kubectl'), '--kubeconfig', this.kubeconfig, ...words];
+    return run(command, { ...options, env: { ...cache, ...options.env } });
   }
 
   /** Applies the objects and says what became of each. */

@@ -23,6 +23,7 @@ export async function writeStateFiles(folders: Folders, id: number): Promise<voi
   const path = [bin, ...['usr/sbin', 'usr/bin', 'bin'].map((folder) => join(debian, folder)), process.env['PATH']];
   const settings = {
     ...SCRIPT_SETTINGS,
+    KUBECACHEDIR: join(state, 'kubectl-cache'),
     PATH: path.join(':'),
     LD_LIBRARY_PATH: join(debian, `usr/lib/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu`),
   };
@@ -74,6 +75,7 @@ function writeControlPlane(state: string, certificates: string): void {
     `--cluster-signing-cert-file=${certificate('ca.crt')}`,
     `--cluster-signing-key-file=${certificate('ca.key')}`,
     '--use-service-account-credentials=true',
+    `--flex-volume-plugin-dir=${join(folder, 'volume-plugins')}`, // It makes it, and the machine's own it must not touch.
     '--kube-api-qps=500', // With the default 20 the first ServiceAccount takes seconds more.
     '--kube-api-burst=1000',
     '--leader-elect=false',
