@@ -29,8 +29,17 @@ const SERVER = 'echo "$HOSTNAME" > /tmp/index.html; exec httpd -f -p 8080 -h /tm
 
 /** Where Kubernetes, containerd and kubectl put things by default: those of the machine are not the cluster's. */
 const FOLDERS_OF_OTHERS = [
-  ...['/etc/cni', '/etc/kubernetes', '/opt/cni', '/opt/containerd', '/run/containerd', '/run/netns'],
-  ...['/usr/libexec/kubernetes', '/var/lib/containerd', '/var/lib/kubelet', '/var/log/pods', `${homedir()}/.kube`],
+  '/etc/cni',
+  '/etc/kubernetes',
+  '/opt/cni',
+  '/opt/containerd',
+  '/run/containerd',
+  '/run/netns',
+  '/usr/libexec/kubernetes',
+  '/var/lib/containerd',
+  '/var/lib/kubelet',
+  '/var/log/pods',
+  `${homedir()}/.kube`,
 ];
 const existedBefore = FOLDERS_OF_OTHERS.filter((folder) => existsSync(folder));
 
