@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { beginCluster, becomesReady } from './begin.ts';
 import { ensureBaseImages } from './base-images.ts';
 import { ensureBinaries } from './binaries.ts';
-import { ALL_COMMANDS } from './components.ts';
+import { CLUSTER_COMMANDS, type Command } from './components.ts';
 import { ensureDebianPackages } from './debian-packages.ts';
 import { run, type Ran, type RunOptions } from './run.ts';
 import { takeDown } from './take-down.ts';
@@ -29,7 +29,7 @@ export class Cluster implements AsyncDisposable {
 
   /** Builds what the cache lacks and starts a cluster. @returns it when both nodes are Ready. @throws Error with the logs. */
   static async up(id: number): Promise<Cluster> {
-    const bin = await ensureBinaries(ALL_COMMANDS);
+    const bin = await ensureBinaries(CLUSTER_COMMANDS);
     const debian = ensureDebianPackages();
     const images = await ensureBaseImages(bin, debian);
     const cluster = new Cluster(id, bin);
@@ -48,13 +48,30 @@ export class Cluster implements AsyncDisposable {
   /** The cluster of this id that `up` of another process started. @throws Error when there is none. */
   static async attach(id: number): Promise<Cluster> {
     if (!existsSync(join(stateFolder(id), 'kubeconfig'))) throw new Error(`there is no cluster ${id}: make cluster-up`);
-    return new Cluster(id, await ensureBinaries(ALL_COMMANDS));
+    return new Cluster(id, await ensureBinaries(CLUSTER_COMMANDS));
   }
 
   kubectl(words: readonly string[], options: RunOptions = {}): Promise<Ran> {
-    const cache = { KUBECACHEDIR: join(this.state, 'kubectl-cache') };
-    const command = [join(this.#bin, 'kubectl'), '--kubeconfig', this.kubeconfig, ...words];
-    return run(command, { ...options, env: { ...cache, ...options.env } });
+    return this.#run('kubectl', words, options);
+  }
+
+  /** Builds helm where the cache lacks it. */
+  async helm(words: readonly string[], options: RunOptions = {}): Promise<Ran> {
+    await ensureBinaries(['helm']);
+    return this.#run('helm', words, options);
+  }
+
+  /** With the cluster's kubeconfig, and with its caches in the cluster's folder. */
+  #run(program: Command, words: readonly string[], options: RunOptions): Promise<Ran> {
+    const folder = (name: string): string => join(this.state, name);
+    const env = {
+      KUBECONFIG: this.kubeconfig,
+      KUBECACHEDIR: folder('kubectl-cache'),
+      HELM_CACHE_HOME: folder('helm-cache'),
+      HELM_CONFIG_HOME: folder('helm-config'),
+      HELM_DATA_HOME: folder('helm-data'),
+    };
+    return run([join(this.#bin, program), ...words], { ...options, env: { ...env, ...options.env } });
   }
 
   /** Applies the objects and says what became of each. */

@@ -67,6 +67,8 @@ export type Command = {
 }[(typeof COMPONENTS)[number]['name']];
 
 export const ALL_COMMANDS = COMPONENTS.flatMap(({ commands }) => Object.keys(commands)) as readonly Command[];
+/** What a cluster cannot run without. */
+export const CLUSTER_COMMANDS = ALL_COMMANDS.filter((command) => command !== 'helm');
 
 /** runc, nft and busybox, which no Go module offers, with the libraries that a small Debian may lack. */
 export const DEBIAN_PACKAGES: readonly string[] = [
