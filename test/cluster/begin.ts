@@ -4,23 +4,31 @@ import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createCgroups } from './cgroups.ts';
 import type { Cluster } from './cluster.ts';
+import type { Parts } from './parts.ts';
 import { run } from './run.ts';
-import { writeStateFiles, type Folders } from './state-files.ts';
+import { writeStateFiles } from './state-files.ts';
 import { hostLink, hostVeth, NODES, PLACES, SCRIPTS } from './topology.ts';
 
 const START_MS = 300_000;
 const POLL_MS = 50;
 
+type Lifetime = 'on its own' | 'with its owner';
+
+export interface Beginning {
+  readonly id: number;
+  /** Whether it ends with the process that started it. */
+  readonly lifetime: Lifetime;
+}
+
 /** Starts the namespaces and links them to the host; what is in them goes on by itself. @throws Error when its init ends. */
-export async function beginCluster(folders: Folders, images: readonly string[], id: number): Promise<void> {
-  const { state } = folders;
-  await writeStateFiles(folders, id);
+export async function beginCluster(state: string, parts: Parts, { id, lifetime }: Beginning): Promise<void> {
+  await writeStateFiles(state, parts, id);
   mkdirSync(join(state, 'images'));
-  for (const image of images) copyFileSync(image, join(state, 'images', basename(image)));
+  for (const image of parts.images) copyFileSync(image, join(state, 'images', basename(image)));
   for (const place of PLACES) {
     writeFileSync(join(state, place, 'cgroups'), createCgroups(`aquifer-cluster-${id}/${place}`).join('\n') + '\n');
   }
-  const hasEnded = spawnNamespaces(state);
+  const hasEnded = spawnNamespaces(state, lifetime);
   await linkToHost(await readWhenThere(join(state, 'control-plane/hostpid'), hasEnded), id);
   await readWhenThere(join(state, 'control-plane/ready'), hasEnded);
 }
@@ -37,11 +45,12 @@ export async function becomesReady(cluster: Cluster): Promise<void> {
 }
 
 /** @returns whether the outermost process has ended. */
-function spawnNamespaces(state: string): () => boolean {
+function spawnNamespaces(state: string, lifetime: Lifetime): () => boolean {
   const log = openSync(join(state, 'control-plane/init.log'), 'a');
   const nodes = NODES.map(({ name, address, podRange }) => `${name}:${address}:${podRange}`);
-  const words = [join(SCRIPTS, 'begin.sh'), state, ...nodes];
-  const child = spawn('bash', words, { detached: true, stdio: ['ignore', log, log] });
+  const death = lifetime === 'with its owner' ? ['--pdeathsig', 'KILL'] : [];
+  const words = [...death, join(SCRIPTS, 'begin.sh'), state, ...nodes];
+  const child = spawn('setpriv', words, { detached: true, stdio: ['ignore', log, log] });
   closeSync(log);
   child.unref();
   return () => child.exitCode !== null || child.signalCode !== null;

@@ -7,7 +7,6 @@ import { Cluster } from './cluster.ts';
 import { hostVeth, NODES, type NodeName } from './topology.ts';
 
 const MINUTES = 60_000;
-const ID = 200 + (process.pid % 56);
 
 /** A pod of busybox that runs a script. */
 function pod(name: string, node: NodeName, script: string): object {
@@ -50,7 +49,7 @@ describe('the test cluster', () => {
     read('wait', '--for=condition=Ready', '--timeout=120s', ...pods.map((name) => `pod/${name}`));
 
   beforeAll(async () => {
-    cluster = await Cluster.up(ID);
+    cluster = await Cluster.forTest();
   }, 60 * MINUTES);
 
   afterAll(async () => {
@@ -58,7 +57,7 @@ describe('the test cluster', () => {
     await cluster.down();
     expect(existsSync(cluster.state)).toBe(false);
     expect(cgroups.filter((cgroup) => existsSync(cgroup))).toEqual([]);
-    expect(readdirSync('/sys/class/net')).not.toContain(hostVeth(ID));
+    expect(readdirSync('/sys/class/net')).not.toContain(hostVeth(cluster.id));
     expect(readFileSync('/proc/mounts', 'utf8')).not.toContain(cluster.state);
     expect(FOLDERS_OF_OTHERS.filter((folder) => existsSync(folder))).toEqual(existedBefore);
   }, 2 * MINUTES);
@@ -136,7 +135,7 @@ describe('the test cluster', () => {
   it(
     'lies beside another one',
     async () => {
-      await using other = await Cluster.up(ID === 255 ? 200 : ID + 1);
+      await using other = await Cluster.forTest();
       const { stdout } = await other.kubectl(['get', 'pods', '--output=name']);
       expect(stdout).toBe('');
       expect(await read('get', 'pod', 'survivor', '--output=name')).toBe('pod/survivor');

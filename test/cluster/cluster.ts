@@ -1,10 +1,10 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { beginCluster, becomesReady } from './begin.ts';
-import { ensureBaseImages } from './base-images.ts';
+import { beginCluster, becomesReady, type Beginning } from './begin.ts';
 import { ensureBinaries } from './binaries.ts';
+import { claimFreeId, claimId } from './claim-id.ts';
 import { CLUSTER_COMMANDS, type Command } from './components.ts';
-import { ensureDebianPackages } from './debian-packages.ts';
+import { ensureParts, type Parts } from './parts.ts';
 import { run, type Ran, type RunOptions } from './run.ts';
 import { takeDown } from './take-down.ts';
 import { NODES, PLACES, SCRIPTS, stateFolder, type NodeName, type Where } from './topology.ts';
@@ -27,22 +27,32 @@ export class Cluster implements AsyncDisposable {
     return join(this.state, 'kubeconfig');
   }
 
-  /** Builds what the cache lacks and starts a cluster. @returns it when both nodes are Ready. @throws Error with the logs. */
+  /** Starts the cluster of this id, which then lives on by itself. @throws Error when there is one. */
   static async up(id: number): Promise<Cluster> {
-    const bin = await ensureBinaries(CLUSTER_COMMANDS);
-    const debian = ensureDebianPackages();
-    const images = await ensureBaseImages(bin, debian);
-    const cluster = new Cluster(id, bin);
-    mkdirSync(cluster.state, { mode: 0o700 }); // Fails when there is one: only one may have the id.
+    const parts = await ensureParts();
+    if (!(await claimId(id)))
+      throw new Error(`there is a cluster ${id} already, or it is being started: make cluster-down`);
+    return Cluster.#start(parts, { id, lifetime: 'on its own' });
+  }
+
+  /** Starts a cluster beside all others. It ends with this process at the latest. */
+  static async forTest(): Promise<Cluster> {
+    const parts = await ensureParts();
+    return Cluster.#start(parts, { id: await claimFreeId(), lifetime: 'with its owner' });
+  }
+
+  /** @returns the cluster when both nodes are Ready. @throws Error with the logs. */
+  static async #start(parts: Parts, beginning: Beginning): Promise<Cluster> {
+    const cluster = new Cluster(beginning.id, parts.bin);
     try {
-      await beginCluster({ state: cluster.state, bin, debian }, images, id);
+      await beginCluster(cluster.state, parts, beginning);
       await becomesReady(cluster);
+      return cluster;
     } catch (error) {
       const logs = cluster.logs();
-      await takeDown(id);
-      throw new Error(`cluster ${id} did not start:\n${logs}`, { cause: error });
+      await cluster.down();
+      throw new Error(`cluster ${cluster.id} did not start:\n${logs}`, { cause: error });
     }
-    return cluster;
   }
 
   /** The cluster of this id that `up` of another process started. @throws Error when there is none. */

@@ -1,10 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync, readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { Cluster } from './cluster.ts';
 
 const MINUTES = 60_000;
-const ID = 100 + (process.pid % 100);
 const REPOSITORY = resolve(import.meta.dirname, '../..');
 const { version } = JSON.parse(readFileSync(`${REPOSITORY}/package.json`, 'utf8')) as { readonly version: string };
 
@@ -33,7 +32,7 @@ describe('the images', () => {
   beforeAll(async () => {
     const archives = ['operator', 'node'].map((name) => `${REPOSITORY}/build/images/${name}.tar`);
     if (!archives.every((archive) => existsSync(archive))) throw new Error('make images first');
-    cluster = await Cluster.up(ID);
+    cluster = await Cluster.forTest();
     for (const archive of archives) await cluster.load(archive, ['cpu-1']);
     const labels = { 'pod-security.kubernetes.io/enforce': 'restricted' };
     await cluster.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'restricted', labels } });
@@ -42,19 +41,20 @@ describe('the images', () => {
 
   afterAll(() => cluster.down(), MINUTES);
 
-  const node = ['/usr/local/libexec/aquifer/node', '/usr/local/lib/aquifer/js/cli/main.js', 'version', '--client'];
+  const cli = '/usr/local/libexec/aquifer/node /usr/local/lib/aquifer/js/cli/main.js version --client';
   it.each([
-    ['operator', node, `Client Version: ${version}`],
-    ['node', node, `Client Version: ${version}`],
-    ['node', ['/usr/local/bin/aquifer-connector', '--version'], version],
-    ['node', ['/usr/local/libexec/aquifer/gateway', '--version'], version],
-    ['node', ['/usr/local/libexec/aquifer/spawner', '--version'], version],
-    ['node', ['/usr/local/libexec/aquifer/worker', '--version'], version],
+    ['operator', cli, `Client Version: ${version}`],
+    ['node', cli, `Client Version: ${version}`],
+    ['node', '/usr/local/bin/aquifer-connector --version', version],
+    ['node', '/usr/local/libexec/aquifer/gateway --version', version],
+    ['node', '/usr/local/libexec/aquifer/spawner --version', version],
+    ['node', '/usr/local/libexec/aquifer/worker --version', version],
   ])(
-    'runs in %s without any privilege: %s',
+    'hold in %s what runs without any privilege: %s',
     async (image, command, expected) => {
-      const name = `${image}-${String(command.at(0)).split('/').at(-1)}`;
-      await cluster.apply(restrictedPod(name, `aquifer.dev/${image}:${version}`, command));
+      const words = command.split(' ');
+      const name = `${image}-${basename(words[0] ?? '')}`;
+      await cluster.apply(restrictedPod(name, `aquifer.dev/${image}:${version}`, words));
       const done = [
         'wait',
         '-n',

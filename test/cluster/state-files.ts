@@ -6,20 +6,13 @@ import { apiServerArguments, etcdArguments, issueApiServer } from './control-pla
 import { corefile } from './dns.ts';
 import { writeKubeconfig } from './kubeconfig.ts';
 import { cniNetwork, containerdConfig, kubeletConfig, kubeProxyConfig } from './node-files.ts';
+import type { Parts } from './parts.ts';
 import { CONTROL_PLANE_ADDRESS, hostLink, NODES, SCRIPT_SETTINGS, type Node } from './topology.ts';
 
 const API_URL = `https://${CONTROL_PLANE_ADDRESS}:6443`;
 
-/** The folders of a cluster: `state` is its own, `bin` and `debian` are the cache's. */
-export interface Folders {
-  readonly state: string;
-  readonly bin: string;
-  readonly debian: string;
-}
-
 /** Writes all that a cluster is started from: certificates, configuration, and the command of each component. */
-export async function writeStateFiles(folders: Folders, id: number): Promise<void> {
-  const { state, bin, debian } = folders;
+export async function writeStateFiles(state: string, { bin, debian }: Parts, id: number): Promise<void> {
   const path = [bin, ...['usr/sbin', 'usr/bin', 'bin'].map((folder) => join(debian, folder)), process.env['PATH']];
   const settings = {
     ...SCRIPT_SETTINGS,
@@ -31,7 +24,7 @@ export async function writeStateFiles(folders: Folders, id: number): Promise<voi
   writeFileSync(join(state, 'environment'), lines.join(''));
   const certificates = await writeCredentials(state, hostLink(id).cluster);
   writeControlPlane(state, certificates);
-  for (const node of NODES) writeNode(folders, certificates, node);
+  for (const node of NODES) writeNode(state, bin, certificates, node);
 }
 
 async function writeCredentials(state: string, hostAddress: string): Promise<string> {
@@ -94,7 +87,7 @@ function writeControlPlane(state: string, certificates: string): void {
   writeJson(folder, 'bootstrap.json', bootstrapObjects());
 }
 
-function writeNode({ state, bin }: Folders, certificates: string, node: Node): void {
+function writeNode(state: string, bin: string, certificates: string, node: Node): void {
   const folder = join(state, node.name);
   const folders = ['var-lib/containerd', 'var-lib/kubelet', 'var-log', 'cni', 'sysctl'];
   for (const inner of folders) mkdirSync(join(folder, inner), { recursive: true });

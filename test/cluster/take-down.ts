@@ -24,16 +24,17 @@ async function killInit(state: string): Promise<void> {
   const file = join(state, 'control-plane/hostpid');
   if (!existsSync(file)) return;
   const pid = Number(readFileSync(file, 'utf8'));
-  if (!commandLine(pid).includes(state)) return; // It has ended, and the number may be another's.
+  if (!isInit(pid, state)) return;
   process.kill(pid, 'SIGKILL');
   await eventuallyDone(() => {
-    if (commandLine(pid).includes(state)) throw new Error(`process ${pid} did not end`);
+    if (isInit(pid, state)) throw new Error(`process ${pid} did not end`);
   });
 }
 
-function commandLine(pid: number): string {
+/** Whether this is the init of the cluster: when that has ended, the number may be another's. */
+export function isInit(pid: number, state: string): boolean {
   const file = `/proc/${pid}/cmdline`;
-  return existsSync(file) ? readFileSync(file, 'utf8') : '';
+  return existsSync(file) && readFileSync(file, 'utf8').split('\0').includes(state);
 }
 
 /** The cgroup of the whole cluster in each hierarchy. */
