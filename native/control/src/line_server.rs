@@ -1,6 +1,6 @@
 //! A unix socket that answers JSON lines at once: the spawner's, and the connector's for `serve`.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -22,8 +22,15 @@ pub struct LineServer {
     listener: UnixListener,
     first_token: u64,
     next_token: u64,
-    links: HashMap<u64, LineLink>,
+    /// By token, which is the order in which they came.
+    links: BTreeMap<u64, Peer>,
     greeting: Map<String, Value>,
+}
+
+#[derive(Debug)]
+struct Peer {
+    link: LineLink,
+    greeted: bool,
 }
 
 /// What an operation gives back: the fields of a reply that says `ok`.
@@ -43,7 +50,7 @@ impl LineServer {
             listener,
             first_token,
             next_token: first_token + 1,
-            links: HashMap::new(),
+            links: BTreeMap::new(),
             greeting,
         })
     }
@@ -64,19 +71,25 @@ impl LineServer {
             self.accept(poller);
             return;
         }
-        let Some(mut link) = self.links.remove(&event.token) else {
+        let Some(Peer {
+            mut link,
+            mut greeted,
+        }) = self.links.remove(&event.token)
+        else {
             return;
         };
         let result = link.receive().and_then(|(messages, ended)| {
             for message in messages {
-                link.send(&self.answer(message, perform))?;
+                let reply = self.answer(message, perform);
+                greeted |= reply["ok"] == true;
+                link.send(&reply)?;
             }
             link.flush()?;
             poller.set(&link, event.token, true, link.wants_write())?;
             Ok(ended)
         });
         match result {
-            Ok(false) => drop(self.links.insert(event.token, link)),
+            Ok(false) => drop(self.links.insert(event.token, Peer { link, greeted })),
             Ok(true) => {}
             Err(reason) => warning!("connection given up", reason = reason),
         }
@@ -86,14 +99,22 @@ impl LineServer {
         while let Ok((stream, _)) = self.listener.accept() {
             let token = self.next_token;
             self.next_token += 1;
-            if self.links.len() >= MAX_LINKS {
+            if self.links.len() >= MAX_LINKS && !self.drop_oldest_stranger() {
                 warning!("connection refused: too many", most = MAX_LINKS);
             } else if let Ok(link) = LineLink::new(stream)
                 && poller.add(&link, token).is_ok()
             {
-                self.links.insert(token, link);
+                let greeted = false;
+                self.links.insert(token, Peer { link, greeted });
             }
         }
+    }
+
+    /// Makes room: whoever has asked for nothing yet has had the most time when it came first.
+    fn drop_oldest_stranger(&mut self) -> bool {
+        let stranger = self.links.iter().find(|(_, peer)| !peer.greeted);
+        let token = stranger.map(|(token, _)| *token);
+        token.is_some_and(|token| self.links.remove(&token).is_some())
     }
 
     fn answer(
@@ -136,6 +157,6 @@ impl LineServer {
     pub fn broadcast(&mut self, event: &Value) {
         self.links
             .values_mut()
-            .for_each(|link| drop(link.send(event)));
+            .for_each(|peer| drop(peer.link.send(event)));
     }
 }

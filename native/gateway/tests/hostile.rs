@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -166,6 +166,24 @@ fn ten_thousand_strangers_leave_room_for_a_holder() {
         }
     }
     assert!(echoes(&mut data));
+}
+
+#[test]
+fn idle_strangers_on_a_line_socket_leave_room_for_who_asks() {
+    let host = Host::start();
+    let path = host.run.join("spawner.sock");
+    let _idle: Vec<_> = (0..100)
+        .map(|_| UnixStream::connect(&path).unwrap())
+        .collect();
+    let mut asking = UnixStream::connect(&path).unwrap();
+    asking
+        .write_all(b"{\"id\":1,\"op\":\"hello\",\"v\":1}\n")
+        .unwrap();
+    let mut reply = String::new();
+    BufReader::new(asking).read_line(&mut reply).unwrap();
+    assert!(reply.contains("\"ok\":true"), "{reply}");
+    // The gateway's own connection is older than all of them, and stays.
+    session(&host);
 }
 
 #[test]
