@@ -13,7 +13,7 @@ mod gpu_time;
 mod gpus;
 mod handles;
 pub mod handshake;
-mod image;
+pub mod image;
 pub mod inventory;
 mod launch;
 pub mod ledger;
