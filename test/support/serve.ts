@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** The install prefix that `make build` fills. */
-const PREFIX = resolve(import.meta.dirname, '../../build/dist');
+export const PREFIX = resolve(import.meta.dirname, '../../build/dist');
 
 /** What a program did. */
 export interface Ran {
@@ -18,6 +18,8 @@ export interface Ran {
 
 export interface RunOptions {
   readonly stdin?: string;
+  /** Leaves standard input open, for the test to write to. @default false */
+  readonly keepStdin?: boolean;
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -126,8 +128,8 @@ export async function processesLeft(dataDir: string, workers: readonly number[] 
   return left;
 }
 
-/** Workers do not name the data directory on their command line; their records name them. */
-function workersOf(dataDir: string): readonly number[] {
+/** The workers of a data directory's sessions. They do not name it on their command line; their records name them. */
+export function workersOf(dataDir: string): readonly number[] {
   const directory = join(dataDir, 'run', 'workers');
   return names(directory).flatMap((name) => {
     const record = name.endsWith('.json') ? readIfThere(join(directory, name)) : '';
@@ -175,19 +177,25 @@ const SIGNALS: Readonly<Record<string, number>> = {
 function run(
   words: readonly string[],
   dataDir: string,
-  { stdin = '', env = {} }: RunOptions = {},
+  { env = {}, ...options }: RunOptions = {},
   under: readonly string[] = [],
 ): Running {
   const [command = '', ...args] = [...under, join(PREFIX, 'bin/aquifer'), ...words];
-  const child = spawn(command, args, {
-    env: { ...process.env, AQUIFER_DATA_DIR: dataDir, NODE_OPTIONS: '', ...env },
-    stdio: 'pipe',
-  });
+  return runProgram(command, args, { ...options, env: { AQUIFER_DATA_DIR: dataDir, ...env } });
+}
+
+/** Starts a program and lets it run: `ended` says what it did. */
+export function runProgram(
+  file: string,
+  words: readonly string[],
+  { stdin = '', keepStdin = false, env = {} }: RunOptions = {},
+): Running {
+  const child = spawn(file, words, { env: { ...process.env, NODE_OPTIONS: '', ...env }, stdio: 'pipe' });
   let [stdout, stderr] = ['', ''];
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
   child.stdin.on('error', () => undefined); // A program that reads nothing may be gone before it is written to.
-  child.stdin.end(stdin);
+  if (!keepStdin) child.stdin.end(stdin);
   const ended = once(child, 'close').then(([code, signal]: unknown[]) => ({
     code: typeof code === 'number' ? code : 128 + (SIGNALS[String(signal)] ?? 0),
     stdout,
