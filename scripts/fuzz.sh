@@ -9,12 +9,14 @@ mapfile -t targets < <(cargo fuzz list)
 each=$((seconds / ${#targets[@]}))
 ((each > 0)) || each=1
 passed=0 failed=0
+# An input that takes a minute or half a GiB at once is a finding too.
+limits=(-timeout=60 -malloc_limit_mb=512 -rss_limit_mb=2048)
 for target in "${targets[@]}"; do
   scratch=$(mktemp -d)
   seeds=()
   [ -d "corpus/$target" ] && seeds=("corpus/$target")
   echo "fuzzing $target for $each s"
-  if cargo fuzz run "$target" "$scratch" "${seeds[@]}" -- -max_total_time="$each" -max_len=65536 -verbosity=0 -print_final_stats=0 2>"$scratch.log"; then
+  if cargo fuzz run "$target" "$scratch" "${seeds[@]}" -- -max_total_time="$each" -max_len=65536 "${limits[@]}" -verbosity=0 -print_final_stats=0 2>"$scratch.log"; then
     passed=$((passed + 1))
   else
     failed=$((failed + 1))

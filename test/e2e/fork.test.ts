@@ -3,23 +3,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually } from '../support/eventually.ts';
+import { claim, POOL, sessionsOf } from '../support/objects.ts';
 import { startServe, workersOf, type Serve } from '../support/serve.ts';
 import { compileSessionProgram, startSession, type SessionProgram } from '../support/session-program.ts';
 
-const MANIFEST = `apiVersion: aquifer.dev/v1alpha1
-kind: GPUPool
-metadata: {name: default}
----
-apiVersion: aquifer.dev/v1alpha1
-kind: VGPUClaim
-metadata: {name: shared}
-spec: {poolName: default, resources: {memory: 1Gi, compute: 60}}
----
-apiVersion: aquifer.dev/v1alpha1
-kind: VGPUClaim
-metadata: {name: neighbour}
-spec: {poolName: default, resources: {memory: 256Mi, compute: 20}}
-`;
+const MANIFEST = [POOL, claim('shared', '1Gi', 60), claim('neighbour', '256Mi', 20)].join('---\n');
 
 let serve: Serve;
 let directory: string;
@@ -42,7 +30,7 @@ beforeEach(async () => {
   await allGone();
 }, 60_000);
 
-const start = (claim = 'shared'): Promise<SessionProgram> => startSession(serve, program, ['--claim', claim]);
+const start = (of = 'shared'): Promise<SessionProgram> => startSession(serve, program, ['--claim', of]);
 
 test('a child that was forked after cuInit outlives its parent: CUDA refuses it, and after exec it has a session', async () => {
   const parent = await start();
@@ -94,7 +82,7 @@ test('two processes share the memory of their claim, and what one gives back the
 
 test('eight processes share a claim, all work, and together they have no more than it', async () => {
   const programs = await Promise.all(Array.from({ length: 8 }, () => start()));
-  expect((await sessions()).length).toBe(8);
+  expect((await sessionsOf(serve)).length).toBe(8);
   const answers = await Promise.all(programs.map((it) => it.ask('alloc 150')));
   // 6 x 150 MiB fit into 1 GiB, 7 do not. Each session holds up to 36 MiB ahead of use, which may cost the sixth.
   const had = answers.filter((it) => it === 'ok').length;
@@ -155,11 +143,6 @@ test('a fault of the device reaches its programs as a CUDA error, and new ones w
   expect(await next.ask('histogram')).toBe('ok');
   await next.end();
 }, 60_000);
-
-async function sessions(): Promise<readonly unknown[]> {
-  const { stdout } = await serve.cli(['sessions', '-o', 'json']);
-  return (JSON.parse(stdout) as { readonly items: readonly unknown[] }).items;
-}
 
 async function allGone(): Promise<void> {
   await eventually(

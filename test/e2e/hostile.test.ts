@@ -4,19 +4,12 @@ import type { NetConnectOpts } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually } from '../support/eventually.ts';
+import { claim, POOL, sessionsOf } from '../support/objects.ts';
 import { startServe, workersOf, type Serve } from '../support/serve.ts';
 import { compileSessionProgram, startSession, type SessionProgram } from '../support/session-program.ts';
 import { connected, framed, noise, say } from '../support/strangers.ts';
 
-const MANIFEST = `apiVersion: aquifer.dev/v1alpha1
-kind: GPUPool
-metadata: {name: default}
----
-apiVersion: aquifer.dev/v1alpha1
-kind: VGPUClaim
-metadata: {name: trainer}
-spec: {poolName: default, resources: {memory: 512Mi, compute: 60}}
-`;
+const MANIFEST = [POOL, claim('trainer', '512Mi', 60)].join('---\n');
 const MIB = 2 ** 20;
 /** A stranger is given five seconds to say who it is; the rest is for a busy machine. */
 const PATIENCE_MS = 20_000;
@@ -46,11 +39,7 @@ afterAll(async () => {
 afterEach(async () => {
   expect(await bystander.ask('histogram')).toBe('ok');
   expect(workersOf(serve.dataDir).length).toBe(1);
-  const { code, stdout } = await serve.cli(['sessions', '-o', 'json']);
-  expect({ code, sessions: (JSON.parse(stdout) as { items: unknown[] }).items.length }).toEqual({
-    code: 0,
-    sessions: 1,
-  });
+  expect((await sessionsOf(serve)).length).toBe(1);
 }, 60_000);
 
 function where(name: SocketName): NetConnectOpts {

@@ -6,10 +6,9 @@ import { join } from 'node:path';
 import { connectorKey, startConnector } from '../support/connector-process.ts';
 import { eventually } from '../support/eventually.ts';
 import { KERNELS } from '../support/example-programs.ts';
+import { claim, POOL } from '../support/objects.ts';
 import { startServe, type Ran, type Serve } from '../support/serve.ts';
 import { compileSessionProgram, startSession, startSessionAt } from '../support/session-program.ts';
-
-const POOL = 'apiVersion: aquifer.dev/v1alpha1\nkind: GPUPool\nmetadata: {name: default}\n';
 
 /** By how much the clocks of two hosts may differ: a ticket is good for so much longer. */
 const LEEWAY_SECONDS = 30;
@@ -28,8 +27,8 @@ beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'aq-remote-'));
   program = compileSessionProgram(directory);
   serve = await startServe();
-  const claims = ['trainer', 'doomed'].map(claimNamed);
-  const applied = await serve.cli(['apply', '-f', '-'], { stdin: [POOL, ...claims].join('---\n') });
+  const manifest = [POOL, claim('trainer', '512Mi', 40), claim('doomed', '512Mi', 40)].join('---\n');
+  const applied = await serve.cli(['apply', '-f', '-'], { stdin: manifest });
   expect(applied).toMatchObject({ code: 0, stderr: '' });
   shortLived = await ticketFor('trainer', '--expires', '1s');
 }, 60_000);
@@ -150,12 +149,6 @@ test('a ticket that has expired opens nothing, and the user is told how to get a
   );
 }, 90_000);
 
-const claimNamed = (name: string): string => `apiVersion: aquifer.dev/v1alpha1
-kind: VGPUClaim
-metadata: {name: ${name}}
-spec: {poolName: default, resources: {memory: 512Mi, compute: 40}}
-`;
-
 let hosts = 0;
 
 /** Another host: nothing of serve's, and a key of its own. */
@@ -177,8 +170,8 @@ function expectRefused(ran: Ran, message: RegExp): void {
 
 let tickets = 0;
 
-async function ticketFor(claim: string, ...flags: readonly string[]): Promise<string> {
-  const printed = await serve.cli(['ticket', claim, ...flags]);
+async function ticketFor(name: string, ...flags: readonly string[]): Promise<string> {
+  const printed = await serve.cli(['ticket', name, ...flags]);
   expect(printed).toMatchObject({ code: 0, stderr: '' });
   tickets += 1;
   const file = join(directory, `ticket-${tickets}.json`);

@@ -25,7 +25,10 @@ fuzz_target!(|data: &[u8]| {
             };
             let mut second = LineBuffer::default();
             second.feed(&encode_line(&Value::Object(message.clone())));
-            assert_eq!(second.next_message().ok().flatten().as_ref(), Some(&message));
+            assert_eq!(
+                second.next_message().ok().flatten().as_ref(),
+                Some(&message)
+            );
             if let Some((_, Err(Refusal { .. }))) = questions.answered(message) {}
         }
     }

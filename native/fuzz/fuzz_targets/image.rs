@@ -11,13 +11,19 @@ use libfuzzer_sys::fuzz_target;
 mod softgpu_image;
 
 fuzz_target!(|data: &[u8]| {
-    let Some((&cut, image)) = data.split_first() else { return };
+    let Some((&cut, image)) = data.split_first() else {
+        return;
+    };
     let _ = Options::read(image, usize::from(cut)).map(|mut options| options.parts().0);
     let mut sources = Sources::default();
     let total = image.len() as u64;
     let (first, second) = image.split_at(image.len() * usize::from(cut) / 256);
     for (offset, piece) in [(0, first), (first.len(), second)] {
-        let call = SourceData { total, offset: offset as u64, source: 1 };
+        let call = SourceData {
+            total,
+            offset: offset as u64,
+            source: 1,
+        };
         match sources.room(&call, piece.len()) {
             Some(room) => room.copy_from_slice(piece),
             None => return,

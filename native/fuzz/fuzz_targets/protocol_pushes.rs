@@ -12,7 +12,9 @@ fuzz_target!(|data: &[u8]| {
         rest = &rest[reader.feed(rest)..];
         while let Ok(Some(incoming)) = reader.next_frame() {
             let (header, body) = match incoming {
-                Incoming::Frame { header, body } | Incoming::Bulk { header, body, .. } => (header, body),
+                Incoming::Frame { header, body } | Incoming::Bulk { header, body, .. } => {
+                    (header, body)
+                }
             };
             if header.is_reply() {
                 // A client reads the head before it knows which reply it is.

@@ -17,10 +17,18 @@ fuzz_target!(|data: &[u8]| {
                     let _ = Call::decode(header.call, body);
                     0
                 }
-                Ok(Some(Incoming::Bulk { header, body, tail_bytes })) => {
+                Ok(Some(Incoming::Bulk {
+                    header,
+                    body,
+                    tail_bytes,
+                })) => {
                     let _ = Call::decode(header.call, body);
                     // Half of them are read, the rest is skipped.
-                    if header.sequence.is_multiple_of(2) { tail_bytes.min(tail.len()) } else { 0 }
+                    if header.sequence.is_multiple_of(2) {
+                        tail_bytes.min(tail.len())
+                    } else {
+                        0
+                    }
                 }
                 Err(_) => return,
             };

@@ -21,7 +21,9 @@ impl Memory for Nothing {
 }
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(mut module) = Module::parse(data, 80) else { return };
+    let Ok(mut module) = Module::parse(data, 80) else {
+        return;
+    };
     if module.bind(|_| Some(0x1000)).is_err() {
         return;
     }
@@ -33,8 +35,21 @@ fuzz_target!(|data: &[u8]| {
             stop.store(true, Ordering::Release);
         });
         for (index, kernel) in module.kernels().iter().enumerate().take(4) {
-            let params = vec![0; kernel.params.iter().map(|it| it.size as usize + it.offset as usize).max().unwrap_or(0)];
-            let sizes = Launch { grid: [1, 1, 1], block: [8, 1, 1], dynamic_shared_bytes: 0, params: &params };
+            let params = vec![
+                0;
+                kernel
+                    .params
+                    .iter()
+                    .map(|it| it.size as usize + it.offset as usize)
+                    .max()
+                    .unwrap_or(0)
+            ];
+            let sizes = Launch {
+                grid: [1, 1, 1],
+                block: [8, 1, 1],
+                dynamic_shared_bytes: 0,
+                params: &params,
+            };
             let _ = launch(&module, index, &sizes, &Nothing, &stop, 1);
         }
         watch.thread().unpark();

@@ -19,13 +19,20 @@ fuzz_target!(|data: &[u8]| {
             let again = encode_frame(&Value::Object(message.clone()));
             let mut second = FrameBuffer::default();
             second.feed(&again);
-            assert_eq!(second.next_message().ok().flatten().as_ref(), Some(&message));
+            assert_eq!(
+                second.next_message().ok().flatten().as_ref(),
+                Some(&message)
+            );
             let _ = serde_json::from_value::<OpenRequest>(Value::Object(message));
         }
     }
     // Less than the socket's buffer, so that one thread can do both.
-    let Ok((mut here, there)) = UnixStream::pair() else { return };
-    if here.write_all(&data[..data.len().min(32 << 10)]).is_ok() && here.shutdown(Shutdown::Write).is_ok() {
+    let Ok((mut here, there)) = UnixStream::pair() else {
+        return;
+    };
+    if here.write_all(&data[..data.len().min(32 << 10)]).is_ok()
+        && here.shutdown(Shutdown::Write).is_ok()
+    {
         while receive::<OpenReply>(there.as_raw_fd()).is_ok() {}
     }
 });

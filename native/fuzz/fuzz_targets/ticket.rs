@@ -18,12 +18,20 @@ fuzz_target!(|data: &[u8]| {
         kid: "k1".into(),
         x: URL_SAFE_NO_PAD.encode(POOL.public_key().as_ref()),
     }];
-    let verifier = Verifier { keys: &keys, min_epoch: 3, now: 1_800_000_000 };
+    let verifier = Verifier {
+        keys: &keys,
+        min_epoch: 3,
+        now: 1_800_000_000,
+    };
     if let Ok(text) = std::str::from_utf8(data) {
         let _ = peek(text);
-        assert!(verifier.verify(text).is_err(), "nobody here can sign for the pool");
+        assert!(
+            verifier.verify(text).is_err(),
+            "nobody here can sign for the pool"
+        );
     }
-    let header = URL_SAFE_NO_PAD.encode(br#"{"alg":"EdDSA","typ":"aquifer-ticket+jwt","kid":"k1"}"#);
+    let header =
+        URL_SAFE_NO_PAD.encode(br#"{"alg":"EdDSA","typ":"aquifer-ticket+jwt","kid":"k1"}"#);
     let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(data));
     let signature = URL_SAFE_NO_PAD.encode(POOL.sign(signed.as_bytes()));
     if let Ok(ticket) = verifier.verify(&format!("{signed}.{signature}")) {
