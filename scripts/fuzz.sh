@@ -15,8 +15,10 @@ for target in "${targets[@]}"; do
   scratch=$(mktemp -d)
   seeds=()
   [ -d "corpus/$target" ] && seeds=("corpus/$target")
+  words=()
+  [ -f "$target.dict" ] && words=(-dict="$target.dict")
   echo "fuzzing $target for $each s"
-  if cargo fuzz run "$target" "$scratch" "${seeds[@]}" -- -max_total_time="$each" -max_len=65536 "${limits[@]}" -verbosity=0 -print_final_stats=0 2>"$scratch.log"; then
+  if cargo fuzz run "$target" "$scratch" "${seeds[@]}" -- -max_total_time="$each" -max_len=65536 "${limits[@]}" "${words[@]}" -verbosity=0 -print_final_stats=0 2>"$scratch.log"; then
     passed=$((passed + 1))
   else
     failed=$((failed + 1))
