@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::child::Child;
 use crate::gateway_link::{GatewayKey, GatewayLink, Incoming};
-use crate::offer::Offer;
+use crate::offer::{Offer, Terms};
 use crate::program::Program;
 use crate::state::{State, StoredOffer};
 
@@ -271,24 +271,29 @@ impl Connector {
 
     /// Offers a session socket; the same path again gets the new ticket.
     pub fn offer(&mut self, path: &Path, mode: u32, raw: Value) -> Result<(), Refusal> {
+        let terms = Terms::read(raw, &self.identity.public(), &self.state)?;
+        self.link_to(&terms.gateway)?;
+        match self.offers.get_mut(path).filter(|offer| offer.is_there()) {
+            Some(offer) => offer.take(mode, terms)?,
+            None => self.open_offer(path, mode, terms)?,
+        }
+        self.drop_unused_gateways();
+        Ok(())
+    }
+
+    fn open_offer(&mut self, path: &Path, mode: u32, terms: Terms) -> Result<(), Refusal> {
         let token = self.token();
-        let offer = Offer::open(path, mode, raw, token, &self.identity.public(), &self.state)?;
-        let ready = self.link_to(&offer.gateway).and_then(|()| {
-            let watched = self.poller.add(&offer.listener, token);
-            watched.map_err(|error| {
-                Refusal::new("SocketFailed", format!("{}: {error}", path.display()))
-            })
-        });
-        if let Err(refusal) = ready {
+        let offer = Offer::open(path, mode, terms, token)?;
+        if let Err(error) = self.poller.add(&offer.listener, token) {
             let _ = offer.close();
-            return Err(refusal);
+            let message = format!("{}: {error}", path.display());
+            return Err(Refusal::new("SocketFailed", message));
         }
         info!("offered", socket = path.display(), claim = offer.file.claim);
         self.offer_tokens.insert(token, path.to_owned());
         if let Some(old) = self.offers.insert(path.to_owned(), offer) {
             self.offer_tokens.remove(&old.token);
         }
-        self.drop_unused_gateways();
         Ok(())
     }
 

@@ -1,6 +1,8 @@
 //! A session socket that programs of this host connect to, and the ticket that stands behind it.
 
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -30,6 +32,8 @@ pub struct Offer {
     pub path: PathBuf,
     pub mode: u32,
     pub listener: UnixListener,
+    /// Device and inode of the socket's name.
+    inode: (u64, u64),
     pub token: u64,
     pub file: TicketFile,
     /// The file as it was given, to be stored.
@@ -41,43 +45,68 @@ pub struct Offer {
     pub trouble: Option<Refusal>,
 }
 
-impl Offer {
-    /// Listens. The newer of the ticket given and the one stored is taken.
-    pub fn open(
-        path: &Path,
-        mode: u32,
-        raw: Value,
-        token: u64,
-        holder: &HolderKey,
-        state: &State,
-    ) -> Result<Self, Refusal> {
+/// What a ticket file comes to here: the newest ticket of its claim, and the gateway that honours it.
+pub struct Terms {
+    file: TicketFile,
+    raw: Value,
+    pub gateway: GatewayKey,
+}
+
+impl Terms {
+    /// Reads a ticket file. The newer of the ticket given and the one stored is taken.
+    pub fn read(raw: Value, holder: &HolderKey, state: &State) -> Result<Self, Refusal> {
         let file = take_newest(TicketFile::from_value(raw.clone())?, holder, state)?;
+        let gateway = GatewayKey {
+            node: file.node.clone(),
+            addresses: file.addresses.clone(),
+            ca_pem: file.ca_pem.clone(),
+        };
+        Ok(Self { file, raw, gateway })
+    }
+}
+
+impl Offer {
+    /// Listens.
+    pub fn open(path: &Path, mode: u32, terms: Terms, token: u64) -> Result<Self, Refusal> {
         if !path.is_absolute() {
             return Err(Refusal::new(
                 "BadRequest",
                 format!("socketPath: {} is not absolute", path.display()),
             ));
         }
-        let listener = unix_socket::listen(path, mode).map_err(|error| {
-            Refusal::new("SocketFailed", format!("{}: {error}", path.display()))
-        })?;
-        let gateway = GatewayKey {
-            node: file.node.clone(),
-            addresses: file.addresses.clone(),
-            ca_pem: file.ca_pem.clone(),
-        };
-        let renew_at = Some(Instant::now() + until_renewal(&file));
+        let opened = unix_socket::listen(path, mode).and_then(|it| Ok((it, inode_of(path)?)));
+        let (listener, inode) = opened.map_err(|error| socket_failed(path, &error))?;
+        let renew_at = Some(Instant::now() + until_renewal(&terms.file));
         Ok(Self {
             path: path.to_owned(),
             mode,
             listener,
+            inode,
             token,
-            file,
-            raw,
-            gateway,
+            file: terms.file,
+            raw: terms.raw,
+            gateway: terms.gateway,
             renew_at,
             trouble: None,
         })
+    }
+
+    /// Whether the path still leads to this offer's socket.
+    pub fn is_there(&self) -> bool {
+        inode_of(&self.path).is_ok_and(|inode| inode == self.inode)
+    }
+
+    /// Takes other terms for the same socket: programs that wait at it already are served, not sent away.
+    pub fn take(&mut self, mode: u32, terms: Terms) -> Result<(), Refusal> {
+        if mode != self.mode {
+            std::fs::set_permissions(&self.path, Permissions::from_mode(mode))
+                .map_err(|error| socket_failed(&self.path, &error))?;
+            self.mode = mode;
+        }
+        self.renew_at = Some(Instant::now() + until_renewal(&terms.file));
+        (self.file, self.raw, self.gateway) = (terms.file, terms.raw, terms.gateway);
+        self.trouble = None;
+        Ok(())
     }
 
     /// Whether the gateway would open a session on its ticket.
@@ -98,6 +127,8 @@ impl Offer {
     pub fn renewed(&mut self, answer: Result<String, Refusal>, state: &State) {
         let taken = answer.and_then(|compact| Ok((peek(&compact)?, compact)));
         match taken {
+            // It was asked for under the terms before.
+            Ok((ticket, _)) if ticket.payload.claim.uid != self.claim_uid() => {}
             Ok((ticket, compact)) => {
                 if let Err(error) = state.store_ticket(&ticket.payload.claim.uid, &compact) {
                     warning!(
@@ -128,9 +159,20 @@ impl Offer {
 
     /// Removes the socket's name, if it is still this one's.
     pub fn close(self) -> io::Result<()> {
-        drop(self.listener);
-        std::fs::remove_file(&self.path)
+        if self.is_there() {
+            std::fs::remove_file(&self.path)?;
+        }
+        Ok(())
     }
+}
+
+fn inode_of(path: &Path) -> io::Result<(u64, u64)> {
+    let found = std::fs::symlink_metadata(path)?;
+    Ok((found.dev(), found.ino()))
+}
+
+fn socket_failed(path: &Path, error: &io::Error) -> Refusal {
+    Refusal::new("SocketFailed", format!("{}: {error}", path.display()))
 }
 
 fn take_newest(

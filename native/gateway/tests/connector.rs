@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -151,6 +151,40 @@ fn a_program_gets_its_session_and_leaves_none_behind() {
     assert!(connector.sessions().is_empty());
     let admitted = host.backend.state.lock().unwrap().admitted[0].clone();
     assert_eq!(admitted["program"]["name"], "fake-program");
+}
+
+#[test]
+fn a_program_that_waits_while_its_socket_is_offered_again_is_served() {
+    let host = Host::start();
+    let (connector, socket) = offered(&host);
+    let ticket = host.backend.ticket(Some(&connector.key()), |_| ());
+    let file = ticket_file(&host, &unix(&host), &ticket);
+    let mut control = UnixStream::connect(&connector.control).unwrap();
+    writeln!(control, "{}", json!({"id": 1, "op": "hello", "v": 1})).unwrap();
+    BufReader::new(&control)
+        .read_line(&mut String::new())
+        .unwrap();
+    let signal = |signal| {
+        // SAFETY: a signal to the child that this test started.
+        unsafe { libc::kill(connector.process.id() as i32, signal) };
+    };
+    // The connector finds both at once when it goes on: first the offer, then the program in the socket's queue.
+    signal(libc::SIGSTOP);
+    let offer =
+        json!({"id": 2, "op": "offer", "socketPath": socket, "mode": "0600", "ticketFile": file});
+    writeln!(control, "{offer}").unwrap();
+    let mut waiting = UnixStream::connect(&socket).unwrap();
+    let request = json!({"v": 0, "purpose": "session"}).to_string();
+    waiting
+        .write_all(&(request.len() as u32).to_le_bytes())
+        .unwrap();
+    waiting.write_all(request.as_bytes()).unwrap();
+    signal(libc::SIGCONT);
+    let mut reply = Vec::new();
+    waiting.read_to_end(&mut reply).unwrap();
+    assert!(String::from_utf8_lossy(&reply).contains("ProtocolMismatch"));
+    let output = start_program(&socket, "once").wait_with_output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("ok "));
 }
 
 #[test]
