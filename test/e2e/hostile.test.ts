@@ -19,11 +19,12 @@ type SocketName = (typeof SOCKETS)[number];
 
 let serve: Serve;
 let directory: string;
+let program: string;
 let bystander: SessionProgram;
 
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'aq-hostile-'));
-  const program = compileSessionProgram(directory);
+  program = compileSessionProgram(directory);
   serve = await startServe();
   expect(await serve.cli(['apply', '-f', '-'], { stdin: MANIFEST })).toMatchObject({ code: 0, stderr: '' });
   bystander = await startSession(serve, program, ['--claim', 'trainer']);
@@ -38,8 +39,10 @@ afterAll(async () => {
 /** Whatever was done, a program that runs meanwhile is not disturbed, and all that could be asked before can be asked. */
 afterEach(async () => {
   expect(await bystander.ask('histogram')).toBe('ok');
-  expect(workersOf(serve.dataDir).length).toBe(1);
-  expect((await sessionsOf(serve)).length).toBe(1);
+  await eventually(
+    async () => [workersOf(serve.dataDir).length, (await sessionsOf(serve)).length],
+    (now) => now.every((count) => count === 1),
+  );
 }, 60_000);
 
 function where(name: SocketName): NetConnectOpts {

@@ -58,7 +58,10 @@ async function talkTo({ child, ended }: ReturnType<Serve['start']>): Promise<Ses
     }
   };
   const greeting = await nextLine();
-  if (!greeting.startsWith('vGPU: ')) throw new Error(`the program says ${JSON.stringify(greeting)}`);
+  if (!greeting.startsWith('vGPU: ')) {
+    child.kill('SIGKILL');
+    throw new Error(`the program says ${JSON.stringify(greeting)}`);
+  }
   return {
     pid: child.pid ?? 0,
     ended,

@@ -2,8 +2,8 @@
 //! is not a kernel's own.
 #![no_main]
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use aquifer_ptx::{Access, Launch, Memory, Module, launch};
 use libfuzzer_sys::fuzz_target;
@@ -28,30 +28,20 @@ fuzz_target!(|data: &[u8]| {
         return;
     }
     let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        // Kernels may loop for ever: they are stopped as a destroyed context stops them.
-        let watch = scope.spawn(|| {
-            std::thread::park_timeout(Duration::from_millis(50));
-            stop.store(true, Ordering::Release);
-        });
-        for (index, kernel) in module.kernels().iter().enumerate().take(4) {
-            let params = vec![
-                0;
-                kernel
-                    .params
-                    .iter()
-                    .map(|it| it.size as usize + it.offset as usize)
-                    .max()
-                    .unwrap_or(0)
-            ];
-            let sizes = Launch {
-                grid: [1, 1, 1],
-                block: [8, 1, 1],
-                dynamic_shared_bytes: 0,
-                params: &params,
-            };
-            let _ = launch(&module, index, &sizes, &Nothing, &stop, 1);
-        }
-        watch.thread().unpark();
-    });
+    for (index, kernel) in module.kernels().iter().enumerate().take(4) {
+        let ends = kernel
+            .params
+            .iter()
+            .map(|it| it.size as usize + it.offset as usize);
+        let params = vec![0; ends.max().unwrap_or(0)];
+        let sizes = Launch {
+            grid: [1, 1, 1],
+            block: [8, 1, 1],
+            dynamic_shared_bytes: 0,
+            params: &params,
+            // A kernel may loop for ever.
+            deadline: Some(Instant::now() + Duration::from_millis(50)),
+        };
+        let _ = launch(&module, index, &sizes, &Nothing, &stop, 1);
+    }
 });
