@@ -17,7 +17,7 @@ module.exports = {
     ),
     layer(
       'adapters-below-applications',
-      { path: '^src/(kube|embedded|runtime|config|log|metrics|ipc)/' },
+      { path: '^src/(kube|embedded|runtime|config|log|metrics|ipc|grpc)/' },
       { path: '^src/(operator|device-plugin|backend|standalone|cli)/' },
       'Adapters do not know the applications.',
     ),
@@ -39,6 +39,12 @@ module.exports = {
       { path: '^src/', pathNot: '^src/metrics/' },
       { path: 'node_modules/prom-client' },
       'One metrics registry.',
+    ),
+    layer(
+      'one-importer-grpc',
+      { path: '^src/', pathNot: '^src/grpc/' },
+      { path: 'node_modules/@grpc/' },
+      'Only src/grpc speaks gRPC.',
     ),
     layer(
       'one-importer-sqlite',

@@ -2,6 +2,7 @@ import { expect, test } from '@jest/globals';
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { crdFile, crdYaml } from '../scripts/crds/crd.ts';
+import { generatedPath, protoPath, serviceFiles, servicesSource } from '../scripts/grpc/services.ts';
 import { cliPage } from '../scripts/reference/cli-page.ts';
 import { configurationPage } from '../scripts/reference/configuration-page.ts';
 import { kindPage } from '../scripts/reference/kind-page.ts';
@@ -23,4 +24,8 @@ test('the reference page of the configuration is what its schemas make', () => {
 
 test('the reference page of the command line is what its table of verbs makes', () => {
   expect(committed('docs/reference/cli.md')).toBe(cliPage());
+});
+
+test.each(serviceFiles)('the services of %s are what their definition makes', async (file) => {
+  expect(committed(generatedPath(file))).toBe(await servicesSource(file, committed(protoPath(file))));
 });

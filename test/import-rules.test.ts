@@ -12,6 +12,7 @@ const breaches: Readonly<Record<string, readonly [file: string, specifier: strin
   'one-importer-kube': ['src/operator/main.ts', '@kubernetes/client-node'],
   'one-importer-metrics': ['src/operator/main.ts', 'prom-client'],
   'one-importer-log': ['src/operator/main.ts', 'winston'],
+  'one-importer-grpc': ['src/operator/main.ts', '@grpc/grpc-js'],
   'one-importer-sqlite': ['src/operator/main.ts', 'node:sqlite'],
   'no-test-imports': ['src/operator/main.ts', '../core/engine.test.ts'],
   'no-cycles': ['src/core/engine.ts', './engine.ts'],

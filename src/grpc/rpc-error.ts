@@ -1,0 +1,20 @@
+import { status } from '@grpc/grpc-js';
+
+export type RpcCode = Exclude<keyof typeof status, 'OK'>;
+
+/** How a call failed, on either side of it: a handler throws it to refuse, a client gets it. */
+export class RpcError extends Error {
+  override readonly name = 'RpcError';
+  readonly code: RpcCode;
+
+  constructor(code: RpcCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** The code that a number of the wire stands for. */
+export const codeOf = (number: number): RpcCode => {
+  const name = status[number];
+  return name === undefined || name === 'OK' ? 'UNKNOWN' : (name as RpcCode);
+};
