@@ -2,9 +2,9 @@ import { join } from 'node:path';
 import type { Kinds } from '../api/kinds.ts';
 import type { TicketFile } from '../api/ticket-file.ts';
 import { textField } from '../ipc/json-lines.ts';
+import type { ReconnectingClient } from '../ipc/reconnecting-client.ts';
 import type { Log } from '../lib/log.ts';
 import { StoreError, type Key, type Store } from '../runtime/store.ts';
-import type { ReconnectingClient } from './reconnecting-client.ts';
 
 export interface LocalOffersDeps {
   readonly connector: ReconnectingClient;

@@ -1,4 +1,4 @@
-import { connectLines, type LineClient, type LineClientOptions } from '../ipc/line-client.ts';
+import { connectLines, type LineClient, type LineClientOptions } from './line-client.ts';
 
 /** A connection that is made when it is needed, and again after it was lost. */
 export interface ReconnectingClient extends Disposable {
