@@ -1,6 +1,8 @@
-import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js';
+import { logVerbosity, setLogVerbosity, type MethodDefinition, type ServiceDefinition } from '@grpc/grpc-js';
 import type { MessageType } from '../lib/protobuf/message.ts';
 import type { AnyMessage, Methods, Service } from '../lib/protobuf/service.ts';
+
+setLogVerbosity(logVerbosity.NONE); // It writes text to stderr of what it throws or returns anyway.
 
 /** A service as grpc-js wants it. */
 export function definitionOf<M extends Methods>({ name, methods }: Service<M>): ServiceDefinition {

@@ -123,6 +123,7 @@ const streaming =
   (handler: AnyHandler, life: Life) =>
   (call: ServerWritableStream<unknown, unknown>): void => {
     const context = contextOf(call, life);
+    if (context.signal.aborted) return;
     const send = (response: unknown): void => {
       if (!context.signal.aborted) call.write(response);
     };
@@ -138,12 +139,13 @@ interface AnyCall {
   readonly cancelled: boolean;
   readonly metadata: Metadata;
   getDeadline(): Date | number;
-  on(event: 'cancelled' | 'close', listener: () => void): unknown;
+  on(event: 'cancelled', listener: () => void): unknown;
 }
 
 function contextOf(call: AnyCall, { ended }: Life): CallContext {
   const cancelled = new AbortController();
-  call.on('cancelled', () => cancelled.abort());
+  if (call.cancelled) cancelled.abort();
+  else call.on('cancelled', () => cancelled.abort());
   return {
     signal: AbortSignal.any([cancelled.signal, ended]),
     deadlineMs: Number(call.getDeadline()),
