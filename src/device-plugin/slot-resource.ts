@@ -1,4 +1,5 @@
 import { SLOT_RESOURCE, SLOTS_PER_NODE } from '../api/extended-resource.ts';
+import { RpcError } from '../grpc/rpc-error.ts';
 import { deviceIds, pick } from './device-id.ts';
 import type { Resource } from './resource.ts';
 import { slotMounts, type NodeLayout } from './slot-mounts.ts';
@@ -34,4 +35,7 @@ export function slotResource(layout: NodeLayout, preparer: SlotPreparer): Resour
 }
 
 /** The one slot that a container is attached to, though it may have asked for more. */
-const attached = (wanted: readonly string[]): number => Math.min(...wanted.map(ids.numberOf));
+function attached(wanted: readonly string[]): number {
+  if (wanted.length === 0) throw new RpcError('INVALID_ARGUMENT', 'a container without a slot cannot be attached');
+  return Math.min(...wanted.map(ids.numberOf));
+}
