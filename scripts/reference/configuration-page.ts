@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { placeholderOf } from '../../src/config/arguments.ts';
+import { devicePluginSchema } from '../../src/config/device-plugin.ts';
 import { operatorSchema } from '../../src/config/operator.ts';
 import { serveSchema } from '../../src/config/serve.ts';
 import { settingsOf, type Setting } from '../../src/config/setting.ts';
@@ -16,6 +17,7 @@ export function configurationPage(): string {
     'Time spans are written `500ms`, `10s`, `5m` or `1h`; sizes `512Mi` or `8Gi`.',
     ...section('aquifer serve', serveSchema),
     ...section('aquifer operator', operatorSchema),
+    ...section('aquifer device-plugin', devicePluginSchema),
     '',
   ].join('\n\n');
 }

@@ -35,7 +35,7 @@ export const devicePluginSchema = z.strictObject({
     },
   ),
   listen: setting(listenAddressSchema.prefault('127.0.0.1:9961'), {
-    description: 'Where /healthz, /readyz and /metrics are served.',
+    description: 'Where /livez, /readyz and /metrics are answered.',
     placeholder: 'HOST:PORT',
   }),
   logLevel: setting(z.enum(['error', 'warn', 'info', 'debug']).default('info'), {

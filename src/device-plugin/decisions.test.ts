@@ -11,7 +11,7 @@ test.each<[string, Partial<Seen>, string]>([
   ['there is no kubelet, and our socket went with it', { kubelet: undefined, ours: undefined }, 'Wait'],
   ['nothing was served yet', { served: undefined, ours: undefined }, 'Serve'],
   ['our socket is gone', { ours: undefined }, 'Serve'],
-  ['another socket lies where ours was', { ours: 'o2' }, 'Serve'],
+  ['a younger plugin has taken our place', { ours: 'o2' }, 'Wait'],
   ['kubelet is a new one', { kubelet: 'k2' }, 'Register'],
   ['kubelet does not watch', { isWatched: false }, 'Register'],
   ['all is well', {}, 'Keep'],

@@ -11,13 +11,14 @@ export interface Endpoint extends AsyncDisposable {
 export interface EndpointOptions {
   readonly socket: string;
   readonly onWatchersChange: () => void;
+  readonly onAllocated: () => void;
   readonly failed: (err: unknown) => void;
 }
 
 /** Serves one resource to kubelet, in place of whatever lies at the socket's path. */
 export async function serveEndpoint(
   resource: Resource,
-  { socket, onWatchersChange, failed }: EndpointOptions,
+  { socket, onWatchersChange, onAllocated, failed }: EndpointOptions,
 ): Promise<Endpoint> {
   let watchers = 0;
   const count = (change: number): void => {
@@ -25,7 +26,7 @@ export async function serveEndpoint(
     onWatchersChange();
   };
   rmSync(socket, { force: true });
-  const server: RpcServer = await serveRpc(DevicePlugin, handlersOf(resource, count), {
+  const server: RpcServer = await serveRpc(DevicePlugin, handlersOf(resource, count, onAllocated), {
     address: `unix:${socket}`,
     failed,
   });
@@ -35,7 +36,7 @@ export async function serveEndpoint(
 
 type PluginHandlers = Handlers<(typeof DevicePlugin)['methods']>;
 
-function handlersOf(resource: Resource, count: (change: number) => void): PluginHandlers {
+function handlersOf(resource: Resource, count: (change: number) => void, onAllocated: () => void): PluginHandlers {
   return {
     GetDevicePluginOptions: () => resource.options,
 
@@ -58,7 +59,11 @@ function handlersOf(resource: Resource, count: (change: number) => void): Plugin
     }),
 
     Allocate: ({ containerRequests }) => ({
-      containerResponses: containerRequests.map(({ devicesIds }) => resource.allocate(devicesIds)),
+      containerResponses: containerRequests.map(({ devicesIds }) => {
+        const allocation = resource.allocate(devicesIds);
+        onAllocated();
+        return allocation;
+      }),
     }),
 
     async PreStartContainer({ devicesIds }, context) {

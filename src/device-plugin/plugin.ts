@@ -4,6 +4,7 @@ import { reconnectingClient } from '../ipc/reconnecting-client.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import { VERSION } from '../lib/version.ts';
+import type { PluginCounts } from './metrics.ts';
 import { givenOut } from './pod-resources.ts';
 import { keepRegistered, type Registrar } from './registrar.ts';
 import type { Resource } from './resource.ts';
@@ -22,17 +23,18 @@ export interface DevicePluginOptions {
   readonly cdiDevice?: string | undefined;
   readonly clock: Clock;
   readonly log: Log;
+  readonly counts: PluginCounts;
 }
 
 export interface DevicePlugin extends AsyncDisposable {
-  /** Kubelet watches the slots; pods can be attached. */
-  readonly isReady: () => boolean;
+  /** Each resource that is offered, and whether kubelet watches it: only then can pods have it. */
+  readonly watched: () => ReadonlyMap<string, boolean>;
   readonly slices: () => SliceList;
 }
 
 /** Slots and slices of this node, kept registered with its kubelet. */
 export async function startDevicePlugin(options: DevicePluginOptions): Promise<DevicePlugin> {
-  const { kubeletDir, stateDir, runDir, clientDir, cdiDevice, clock, log } = options;
+  const { kubeletDir, stateDir, runDir, clientDir, cdiDevice, clock, log, counts } = options;
   await using stack = new AsyncDisposableStack();
   const slots = makeDirectories(runDir, stateDir);
   const directory = join(kubeletDir, 'device-plugins');
@@ -47,11 +49,12 @@ export async function startDevicePlugin(options: DevicePluginOptions): Promise<D
     }),
   );
   const registrars = stack.use(new AsyncDisposableStack());
-  const register = (resource: Resource): Registrar =>
-    registrars.use(keepRegistered({ resource, directory, clock, log }));
-  const slotRegistrar = register(
-    slotResource({ slots, client: clientDir, cdiDevice }, slotPreparer({ connector, clock })),
-  );
+  const registered = new Map<string, Registrar>();
+  const register = (resource: Resource): void => {
+    if (registered.has(resource.name)) return;
+    registered.set(resource.name, registrars.use(keepRegistered({ resource, directory, clock, log, counts })));
+  };
+  register(slotResource({ slots, client: clientDir, cdiDevice }, slotPreparer({ connector, clock, counts })));
 
   const saved = readSaved(savedList, log);
   const keeper = stack.use(
@@ -64,21 +67,21 @@ export async function startDevicePlugin(options: DevicePluginOptions): Promise<D
     }),
   );
   // A node without GPUs never hears of slices: kubelet should not either.
-  let sliceRegistrar = saved === undefined ? undefined : register(keeper.resource);
+  if (saved !== undefined) register(keeper.resource);
   stack.use(
     await serveSupply({
       socket: join(runDir, 'device-plugin.sock'),
       log,
       async publish(supply) {
         const list = await keeper.publish(supply);
-        sliceRegistrar ??= register(keeper.resource);
+        register(keeper.resource);
         return list;
       },
     }),
   );
   const owned = stack.move();
   return {
-    isReady: () => slotRegistrar.isWatched() && (sliceRegistrar?.isWatched() ?? true),
+    watched: () => new Map([...registered].map(([resource, { isWatched }]) => [resource, isWatched()])),
     slices: keeper.resource.list,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
 import { Refused } from '../ipc/json-lines.ts';
 import { eventually } from '../../test/support/eventually.ts';
 import { FakeKubelet } from '../../test/support/fake-kubelet.ts';
@@ -6,6 +6,8 @@ import { fakeConnector, pluginOn, shortly } from '../../test/support/plugin-fixt
 import type { DevicePlugin } from './plugin.ts';
 
 const SLOT = 'aquifer.dev/slot';
+
+jest.setTimeout(60_000);
 
 let kubelet: FakeKubelet;
 let plugin: DevicePlugin;

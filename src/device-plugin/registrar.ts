@@ -5,6 +5,7 @@ import type { Log } from '../lib/log.ts';
 import { backoffMs } from '../runtime/backoff.ts';
 import { serveEndpoint, type Endpoint } from './endpoint.ts';
 import { fileIdentity, kubeletSocket, register, watchDirectory } from './kubelet.ts';
+import type { PluginCounts } from './metrics.ts';
 import { nextStep, type Step } from './registration-step.ts';
 import type { Resource } from './resource.ts';
 
@@ -14,8 +15,7 @@ export interface RegistrarOptions {
   readonly directory: string;
   readonly clock: Clock;
   readonly log: Log;
-  /** Kubelet has taken the registration. */
-  readonly onRegistered?: () => void;
+  readonly counts: Pick<PluginCounts, 'registered' | 'allocated'>;
 }
 
 export interface Registrar extends AsyncDisposable {
@@ -28,7 +28,7 @@ const RETRY = { baseMs: 50, capMs: 5000 };
 const TO_CONNECT_MS = 3000;
 
 /** Keeps one resource served and registered, through restarts of kubelet and whatever becomes of the sockets. */
-export function keepRegistered({ resource, directory, clock, log, onRegistered }: RegistrarOptions): Registrar {
+export function keepRegistered({ resource, directory, clock, log, counts }: RegistrarOptions): Registrar {
   const socket = join(directory, resource.endpoint);
   let endpoint: Endpoint | undefined;
   let served: string | undefined;
@@ -56,6 +56,7 @@ export function keepRegistered({ resource, directory, clock, log, onRegistered }
     endpoint = await serveEndpoint(resource, {
       socket,
       onWatchersChange: look,
+      onAllocated: () => counts.allocated(resource.name),
       failed: (err) => log.error('call of kubelet failed', { resource: resource.name, err }),
     });
     served = fileIdentity(socket);
@@ -68,7 +69,7 @@ export function keepRegistered({ resource, directory, clock, log, onRegistered }
     registeredWith = kubelet;
     connectBy = clock.now().getTime() + TO_CONNECT_MS;
     log.info('registered with kubelet', { resource: resource.name });
-    onRegistered?.();
+    counts.registered(resource.name);
   };
 
   const advance = async (): Promise<void> => {

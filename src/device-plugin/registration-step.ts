@@ -17,13 +17,15 @@ export interface Seen {
  *            no kubelet.sock            our socket is gone          a new kubelet.sock, or nobody watches
  *   Wait ◄───────────────────── seen ──────────────────► Serve ────────────────► Register ──► Keep
  * ```
- * A kubelet that starts removes all sockets beside its own before it makes its own; so ours is made anew only then.
+ * A kubelet that starts removes all sockets beside its own before it makes its own; so ours is made anew only then. Another
+ * socket in the place of ours is that of a younger plugin: it has taken over, and two would never cease to.
  */
 export type Step = 'Wait' | 'Serve' | 'Register' | 'Keep';
 
 /** The next step towards being registered. */
 export function nextStep({ kubelet, ours, served, registeredWith, isWatched }: Seen): Step {
   if (kubelet === undefined) return 'Wait';
-  if (served === undefined || ours !== served) return 'Serve';
+  if (served === undefined || ours === undefined) return 'Serve';
+  if (ours !== served) return 'Wait';
   return registeredWith === kubelet && isWatched ? 'Keep' : 'Register';
 }

@@ -1,14 +1,16 @@
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
 import { rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { eventually } from '../../test/support/eventually.ts';
 import { FakeKubelet } from '../../test/support/fake-kubelet.ts';
-import { fakeConnector, pluginOn, publishSlices } from '../../test/support/plugin-fixture.ts';
+import { fakeConnector, isWatched, pluginOn, publishSlices } from '../../test/support/plugin-fixture.ts';
 
 const SLOT = 'aquifer.dev/slot';
 const SLICE = 'aquifer.dev/slice';
 const healthy = (kubelet: FakeKubelet, resource: string) => kubelet.devices(resource)?.healthy.length;
 const has = (count: number | undefined) => (value: number | undefined) => value === count;
+
+jest.setTimeout(60_000);
 
 let kubelet: FakeKubelet;
 beforeEach(() => {
@@ -30,13 +32,13 @@ test('a plugin registers its slots and lists them, all healthy', async () => {
   ]);
   expect(await kubelet.call(SLOT, 'GetDevicePluginOptions', {})).toEqual(kubelet.registrations[0]?.options);
   expect(kubelet.devices(SLOT)?.unhealthy).toEqual([]);
-  expect(plugin.isReady()).toBe(true);
+  expect(isWatched(plugin)).toBe(true);
   expect(statSync(join(kubelet.plugins, 'aquifer-slot.sock')).mode & 0o777).toBe(0o600);
 });
 
 test('a plugin that starts before kubelet registers when kubelet comes', async () => {
   await using plugin = await pluginOn(kubelet);
-  expect(plugin.isReady()).toBe(false);
+  expect(isWatched(plugin)).toBe(false);
   await kubelet.start();
   await eventually(() => healthy(kubelet, SLOT), has(256));
 });
@@ -57,7 +59,10 @@ test('a kubelet that was away for a while is registered with when it is back', a
   await using plugin = await pluginOn(kubelet);
   await eventually(() => healthy(kubelet, SLOT), has(256));
   kubelet.kill();
-  await eventually(plugin.isReady, (ready) => !ready);
+  await eventually(
+    () => isWatched(plugin),
+    (ready) => !ready,
+  );
   await new Promise((resolve) => setTimeout(resolve, 5000)); // Longer than the plugin believes in a kubelet that is silent.
   await kubelet.start();
   await eventually(() => healthy(kubelet, SLOT), has(256));
@@ -114,7 +119,10 @@ test('a plugin that starts anew is registered anew, with the slices that were to
   await using plugin = await pluginOn(kubelet);
   await eventually(() => healthy(kubelet, SLICE), has(70));
   expect(kubelet.lists.get(SLICE)?.[0]).toHaveLength(100);
-  await eventually(plugin.isReady, (ready) => ready);
+  await eventually(
+    () => isWatched(plugin),
+    (ready) => ready,
+  );
 });
 
 test('a node that never had slices registers none', async () => {
@@ -122,4 +130,16 @@ test('a node that never had slices registers none', async () => {
   await using _ = await pluginOn(kubelet);
   await eventually(() => healthy(kubelet, SLOT), has(256));
   expect(kubelet.registrations.map(({ resourceName }) => resourceName)).toEqual([SLOT]);
+});
+
+test('of two plugins on one node the younger has kubelet, and the older rests', async () => {
+  await kubelet.start();
+  await using older = await pluginOn(kubelet);
+  await eventually(() => healthy(kubelet, SLOT), has(256));
+  await using younger = await pluginOn(kubelet);
+  await eventually(() => isWatched(younger) && !isWatched(older), Boolean);
+  const before = kubelet.registrations.length;
+  await new Promise((resolve) => setTimeout(resolve, 5000)); // Longer than the older one would wait to register again.
+  expect(kubelet.registrations).toHaveLength(before);
+  expect(isWatched(younger)).toBe(true);
 });

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { eventually } from '../../test/support/eventually.ts';
@@ -15,6 +15,8 @@ const told = (wanted: string) => eventually(counts, (is) => is === wanted);
 const slices = (...numbers: number[]): readonly string[] => numbers.map((number) => `slice-${number}`);
 const allocate = (...numbers: number[]) =>
   kubelet.call(SLICE, 'Allocate', { containerRequests: [{ devicesIds: slices(...numbers) }] });
+
+jest.setTimeout(60_000);
 
 let kubelet: FakeKubelet;
 let plugin: DevicePlugin;

@@ -1,10 +1,11 @@
-import { RpcError } from '../grpc/rpc-error.ts';
+import { RpcError, type RpcCode } from '../grpc/rpc-error.ts';
 import type { CallContext } from '../grpc/server.ts';
 import { Refused } from '../ipc/json-lines.ts';
 import type { ReconnectingClient } from '../ipc/reconnecting-client.ts';
 import type { Clock } from '../lib/clock.ts';
 import { backoffMs } from '../runtime/backoff.ts';
 import { sleep } from '../runtime/sleep.ts';
+import type { PluginCounts, PreparationOutcome } from './metrics.ts';
 
 /** Has the connector put a fresh listening socket into a slot, in which it stays the only one for the container's life. */
 export interface SlotPreparer {
@@ -15,6 +16,7 @@ export interface SlotPreparer {
 export interface SlotPreparerDeps {
   readonly connector: Pick<ReconnectingClient, 'get'>;
   readonly clock: Clock;
+  readonly counts: Pick<PluginCounts, 'prepared'>;
 }
 
 /** Kubelet waits 30 s. What it would not hear any more is better not begun. */
@@ -25,7 +27,7 @@ const RETRY = { baseMs: 50, capMs: 1000 };
  * Kubelet's retry overlaps the call it has given up. One at a time is let through for each slot, and one that was given
  * up while it waited is not begun: it would take the socket away from the container that the retry has started.
  */
-export function slotPreparer({ connector, clock }: SlotPreparerDeps): SlotPreparer {
+export function slotPreparer({ connector, clock, counts }: SlotPreparerDeps): SlotPreparer {
   const lastOf = new Map<string, Promise<void>>();
 
   const ask = async (slot: string, signal: AbortSignal, untilMs: number): Promise<void> => {
@@ -45,19 +47,32 @@ export function slotPreparer({ connector, clock }: SlotPreparerDeps): SlotPrepar
 
   return {
     async prepare(slot, { signal, deadlineMs }) {
-      const untilMs = Math.min(deadlineMs - 1000, clock.now().getTime() + LONGEST_MS);
+      const begunMs = clock.now().getTime();
+      const untilMs = Math.min(deadlineMs - 1000, begunMs + LONGEST_MS);
       const before = lastOf.get(slot) ?? Promise.resolve();
       const done = before.then(() => ask(slot, signal, untilMs));
       const settled = done.catch(() => undefined);
       lastOf.set(slot, settled);
       try {
         await done;
+        counts.prepared('Prepared', (clock.now().getTime() - begunMs) / 1000);
+      } catch (error) {
+        counts.prepared(outcomeOf(error), (clock.now().getTime() - begunMs) / 1000);
+        throw error;
       } finally {
         if (lastOf.get(slot) === settled) lastOf.delete(slot);
       }
     },
   };
 }
+
+const OUTCOMES: Readonly<Partial<Record<RpcCode, PreparationOutcome>>> = {
+  CANCELLED: 'Cancelled',
+  FAILED_PRECONDITION: 'Refused',
+};
+
+const outcomeOf = (error: unknown): PreparationOutcome =>
+  (error instanceof RpcError ? OUTCOMES[error.code] : undefined) ?? 'ConnectorAway';
 
 const refusal = (error: Refused): RpcError =>
   new RpcError('FAILED_PRECONDITION', `${error.reason}: ${error.message}`, { cause: error });

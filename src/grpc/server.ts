@@ -66,8 +66,8 @@ export async function serveRpc<M extends Methods>(
   { address, tls, maxRequestBytes = 4 * 1024 * 1024, failed }: ServerOptions,
 ): Promise<RpcServer> {
   const server = new Server({ 'grpc.max_receive_message_length': maxRequestBytes });
-  const ended = new AbortController();
-  server.addService(definitionOf(service), implementationOf(service, handlers, { ended: ended.signal, failed }));
+  const open = new Set<AbortController>();
+  server.addService(definitionOf(service), implementationOf(service, handlers, { open, failed }));
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync(address, credentialsOf(tls), (error, bound) => (error === null ? resolve(bound) : reject(error)));
   });
@@ -75,7 +75,7 @@ export async function serveRpc<M extends Methods>(
     port,
     [Symbol.asyncDispose]: () =>
       new Promise<void>((resolve) => {
-        ended.abort();
+        for (const call of open) call.abort();
         const cut = setTimeout(() => server.forceShutdown(), GRACE_MS);
         server.tryShutdown(() => (clearTimeout(cut), resolve()));
       }),
@@ -90,7 +90,8 @@ const credentialsOf = (tls: ServerTls | undefined): ServerCredentials =>
       ]);
 
 interface Life {
-  readonly ended: AbortSignal;
+  /** Every call that was begun and is not answered. */
+  readonly open: Set<AbortController>;
   readonly failed: (err: unknown) => void;
 }
 
@@ -111,25 +112,28 @@ function implementationOf<M extends Methods>(
 const answering =
   (handler: AnyHandler, life: Life) =>
   (call: ServerUnaryCall<unknown, unknown>, done: sendUnaryData<unknown>): void => {
-    const unheard = (): void => undefined;
-    const answer = async (): Promise<unknown> => handler(call.request, { ...contextOf(call, life), send: unheard });
-    answer().then(
-      (response) => done(null, response),
-      (error: unknown) => done(failureOf(error, life)),
-    );
+    const abort = begin(call, life);
+    const context = { ...contextOf(call, abort.signal), send: () => undefined };
+    const answer = async (): Promise<unknown> => handler(call.request, context);
+    answer()
+      .finally(() => life.open.delete(abort))
+      .then(
+        (response) => done(null, response),
+        (error: unknown) => done(failureOf(error, life)),
+      );
   };
 
 const streaming =
   (handler: AnyHandler, life: Life) =>
   (call: ServerWritableStream<unknown, unknown>): void => {
-    const context = contextOf(call, life);
-    if (context.signal.aborted) return;
+    const { signal } = begin(call, life);
+    if (signal.aborted) return;
     const send = (response: unknown): void => {
-      if (!context.signal.aborted) call.write(response);
+      if (!signal.aborted) call.write(response);
     };
-    context.signal.addEventListener('abort', () => call.end(), { once: true });
+    signal.addEventListener('abort', () => call.end(), { once: true });
     try {
-      handler(call.request, { ...context, send });
+      handler(call.request, { ...contextOf(call, signal), send });
     } catch (error) {
       call.emit('error', failureOf(error, life));
     }
@@ -142,19 +146,27 @@ interface AnyCall {
   on(event: 'cancelled', listener: () => void): unknown;
 }
 
-function contextOf(call: AnyCall, { ended }: Life): CallContext {
-  const cancelled = new AbortController();
-  if (call.cancelled) cancelled.abort();
-  else call.on('cancelled', () => cancelled.abort());
-  return {
-    signal: AbortSignal.any([cancelled.signal, ended]),
-    deadlineMs: Number(call.getDeadline()),
-    header(name) {
-      const [value] = call.metadata.get(name);
-      return typeof value === 'string' ? value : undefined;
-    },
+/** Takes up a call: it is aborted when its caller gives up, or the server ends. */
+function begin(call: AnyCall, { open }: Life): AbortController {
+  const abort = new AbortController();
+  const cancel = (): void => {
+    open.delete(abort);
+    abort.abort();
   };
+  open.add(abort);
+  if (call.cancelled) cancel();
+  else call.on('cancelled', cancel);
+  return abort;
 }
+
+const contextOf = (call: AnyCall, signal: AbortSignal): CallContext => ({
+  signal,
+  deadlineMs: Number(call.getDeadline()),
+  header(name) {
+    const [value] = call.metadata.get(name);
+    return typeof value === 'string' ? value : undefined;
+  },
+});
 
 function failureOf(error: unknown, { failed }: Life): { readonly code: number; readonly details: string } {
   if (error instanceof RpcError) return { code: status[error.code], details: error.message };

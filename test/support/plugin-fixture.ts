@@ -26,6 +26,7 @@ export function pluginOn(kubelet: FakeKubelet, log: Log = recordingLog()): Promi
     cdiDevice: 'aquifer.dev/loader=cache',
     clock: systemClock,
     log,
+    counts: { registered: () => undefined, allocated: () => undefined, prepared: () => undefined },
   });
 }
 
@@ -76,5 +77,8 @@ export async function fakeConnector(
   });
   return { asked, atOnce: () => most, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
 }
+
+/** Kubelet watches everything that the plugin offers. */
+export const isWatched = (plugin: DevicePlugin): boolean => [...plugin.watched().values()].every(Boolean);
 
 export const shortly = (): Promise<void> => sleep(300);
