@@ -3,7 +3,7 @@ import { format } from 'prettier';
 import protobuf from 'protobufjs';
 
 /** The services whose `.proto` is in `src/protocol`. */
-export const serviceFiles = ['device-plugin', 'pod-resources'] as const;
+export const serviceFiles = ['device-plugin', 'pod-resources', 'node-agent'] as const;
 
 type ServiceFile = (typeof serviceFiles)[number];
 

@@ -40,14 +40,14 @@ test('without CDI no device is named', () => {
   expect(slotMounts('slot-7', { slots: '/s', client: '/c' }).cdiDevices).toEqual([]);
 });
 
-test.each<[string, number[], number[], number, number, number[]]>([
-  ['from where it left off', [1, 5, 3], [], 2, 3, [3, 5]],
-  ['round to the lowest', [1, 5, 3], [], 2, 4, [5, 1]],
-  ['those that must be included first', [1, 5, 3], [5], 2, 0, [5, 1]],
-  ['fewer where there are not so many', [2], [], 3, 0, [2]],
-  ['none where none is asked for', [2], [], -1, 0, []],
-])('picks %s', (_, available, mustInclude, size, from, picked) => {
-  expect(pick(available, mustInclude, { size, from })).toEqual(picked);
+test.each<[string, number[], number[], { size: number; from: number; picked: number[] }]>([
+  ['from where it left off', [1, 5, 3], [], { size: 2, from: 3, picked: [3, 5] }],
+  ['round to the lowest', [1, 5, 3], [], { size: 2, from: 4, picked: [5, 1] }],
+  ['those that must be included first', [1, 5, 3], [5], { size: 2, from: 0, picked: [5, 1] }],
+  ['fewer where there are not so many', [2], [], { size: 3, from: 0, picked: [2] }],
+  ['none where none is asked for', [2], [], { size: -1, from: 0, picked: [] }],
+])('picks %s', (_, available, mustInclude, { picked, ...wish }) => {
+  expect(pick(available, mustInclude, wish)).toEqual(picked);
 });
 
 test('IDs and numbers stand for each other, and nothing else is an ID', () => {

@@ -5,9 +5,9 @@ import { RpcError } from '../grpc/rpc-error.ts';
  * device is good for is never read out of it.
  */
 export interface DeviceIds {
-  idOf(number: number): string;
+  readonly idOf: (number: number) => string;
   /** @throws RpcError when it is no ID of this resource. */
-  numberOf(id: string): number;
+  readonly numberOf: (id: string) => number;
 }
 
 export function deviceIds(word: string, limit: number): DeviceIds {

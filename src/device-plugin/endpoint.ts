@@ -40,18 +40,12 @@ function handlersOf(resource: Resource, count: (change: number) => void, onAlloc
   return {
     GetDevicePluginOptions: () => resource.options,
 
-    ListAndWatch(_, { send, signal }) {
+    async ListAndWatch(_, { send, over }) {
       send({ devices: resource.devices() });
-      const changes = resource.onChange(() => send({ devices: resource.devices() }));
+      using _changes = resource.onChange(() => send({ devices: resource.devices() }));
       count(1);
-      signal.addEventListener(
-        'abort',
-        () => {
-          changes[Symbol.dispose]();
-          count(-1);
-        },
-        { once: true },
-      );
+      await over;
+      count(-1);
     },
 
     GetPreferredAllocation: ({ containerRequests }) => ({

@@ -1,16 +1,7 @@
 import type { Metrics } from '../metrics/registry.ts';
+import type { PluginCounts } from './counts.ts';
 import type { DevicePlugin } from './plugin.ts';
 import { shortfall } from './slice-list.ts';
-
-/** How the preparation of a slot ended. */
-export type PreparationOutcome = 'Prepared' | 'Refused' | 'ConnectorAway' | 'Cancelled';
-
-/** What happens in the plugin, told to whoever counts. */
-export interface PluginCounts {
-  registered(resource: string): void;
-  allocated(resource: string): void;
-  prepared(outcome: PreparationOutcome, seconds: number): void;
-}
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 

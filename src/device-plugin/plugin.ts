@@ -4,7 +4,7 @@ import { reconnectingClient } from '../ipc/reconnecting-client.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import { VERSION } from '../lib/version.ts';
-import type { PluginCounts } from './metrics.ts';
+import type { PluginCounts } from './counts.ts';
 import { givenOut } from './pod-resources.ts';
 import { keepRegistered, type Registrar } from './registrar.ts';
 import type { Resource } from './resource.ts';

@@ -1,11 +1,10 @@
 import { join } from 'node:path';
-import { assertNever } from '../lib/assert-never.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
-import { backoffMs } from '../runtime/backoff.ts';
 import { serveEndpoint, type Endpoint } from './endpoint.ts';
 import { fileIdentity, kubeletSocket, register, watchDirectory } from './kubelet.ts';
-import type { PluginCounts } from './metrics.ts';
+import type { PluginCounts } from './counts.ts';
+import { pursue } from './pursuit.ts';
 import { nextStep, type Step } from './registration-step.ts';
 import type { Resource } from './resource.ts';
 
@@ -23,97 +22,94 @@ export interface Registrar extends AsyncDisposable {
   readonly isWatched: () => boolean;
 }
 
-const RETRY = { baseMs: 50, capMs: 5000 };
+/** Keeps one resource served and registered, through restarts of kubelet and whatever becomes of the sockets. */
+export function keepRegistered(options: RegistrarOptions): Registrar {
+  const { resource, directory, clock, log } = options;
+  const registration = new Registration(options, () => pursuit.look());
+  const pursuit = pursue({
+    clock,
+    advance: () => registration.advance(),
+    failed: (err, retryMs) => log.warn('not registered with kubelet', { resource: resource.name, err, retryMs }),
+  });
+  const watching = watchDirectory(directory, clock, pursuit.look);
+  pursuit.look();
+  return {
+    isWatched: () => registration.isWatched(),
+    async [Symbol.asyncDispose]() {
+      watching[Symbol.dispose]();
+      await pursuit[Symbol.asyncDispose]();
+      await registration[Symbol.asyncDispose]();
+    },
+  };
+}
+
 /** A kubelet that has taken the registration connects at once; one that has not by then is asked again. */
 const TO_CONNECT_MS = 3000;
 
-/** Keeps one resource served and registered, through restarts of kubelet and whatever becomes of the sockets. */
-export function keepRegistered({ resource, directory, clock, log, counts }: RegistrarOptions): Registrar {
-  const socket = join(directory, resource.endpoint);
-  let endpoint: Endpoint | undefined;
-  let served: string | undefined;
-  let registeredWith: string | undefined;
-  let connectBy = 0;
-  let failures = 0;
-  let stopped = false;
-  let busy: Promise<void> | undefined;
-  let isDue = false;
-  let retry: Disposable | undefined;
+class Registration implements AsyncDisposable {
+  readonly #options: RegistrarOptions;
+  readonly #changed: () => void;
+  readonly #socket: string;
+  #endpoint: Endpoint | undefined;
+  #served: string | undefined;
+  #registeredWith: string | undefined;
+  #connectBy = 0;
 
-  const isWatched = (): boolean => endpoint !== undefined && endpoint.watchers() > 0;
+  /** `changed` is called when a stream of kubelet begins or ends. */
+  constructor(options: RegistrarOptions, changed: () => void) {
+    this.#options = options;
+    this.#changed = changed;
+    this.#socket = join(options.directory, options.resource.endpoint);
+  }
 
-  const gather = (): Step =>
-    nextStep({
+  isWatched(): boolean {
+    return this.#endpoint !== undefined && this.#endpoint.watchers() > 0;
+  }
+
+  /** Goes as far as it can be gone now. */
+  async advance(): Promise<void> {
+    for (;;) {
+      const step = this.#next();
+      if (step === 'Wait' || step === 'Keep') return;
+      await (step === 'Serve' ? this.#serve() : this.#register());
+    }
+  }
+
+  #next(): Step {
+    const { directory, clock } = this.#options;
+    return nextStep({
       kubelet: fileIdentity(kubeletSocket(directory)),
-      ours: fileIdentity(socket),
-      served,
-      registeredWith,
-      isWatched: isWatched() || clock.now().getTime() < connectBy,
+      ours: fileIdentity(this.#socket),
+      served: this.#served,
+      registeredWith: this.#registeredWith,
+      isWatched: this.isWatched() || clock.now().getTime() < this.#connectBy,
     });
+  }
 
-  const serve = async (): Promise<void> => {
-    void endpoint?.[Symbol.asyncDispose](); // Its socket is closed, and the path free, as soon as this returns.
-    endpoint = await serveEndpoint(resource, {
-      socket,
-      onWatchersChange: look,
+  async #serve(): Promise<void> {
+    const { resource, log, counts } = this.#options;
+    void this.#endpoint?.[Symbol.asyncDispose](); // Its socket is closed, and the path free, as soon as this returns.
+    this.#endpoint = await serveEndpoint(resource, {
+      socket: this.#socket,
+      onWatchersChange: this.#changed,
       onAllocated: () => counts.allocated(resource.name),
       failed: (err) => log.error('call of kubelet failed', { resource: resource.name, err }),
     });
-    served = fileIdentity(socket);
-    registeredWith = undefined;
-  };
-
-  const enrol = async (): Promise<void> => {
-    const kubelet = fileIdentity(kubeletSocket(directory));
-    await register(resource, directory);
-    registeredWith = kubelet;
-    connectBy = clock.now().getTime() + TO_CONNECT_MS;
-    log.info('registered with kubelet', { resource: resource.name });
-    counts.registered(resource.name);
-  };
-
-  const advance = async (): Promise<void> => {
-    while (!stopped) {
-      const step = gather();
-      if (step === 'Wait' || step === 'Keep') return;
-      if (step === 'Serve') await serve();
-      else if (step === 'Register') await enrol();
-      else assertNever(step);
-    }
-  };
-
-  const attempt = async (): Promise<void> => {
-    retry?.[Symbol.dispose]();
-    do {
-      isDue = false;
-      try {
-        await advance();
-        failures = 0;
-      } catch (err) {
-        failures++;
-        const delayMs = backoffMs(failures, RETRY);
-        log.warn('not registered with kubelet', { resource: resource.name, err, retryMs: delayMs });
-        if (!stopped) retry = clock.after(delayMs, look);
-      }
-    } while (isDue && !stopped);
-    busy = undefined;
-  };
-
-  function look(): void {
-    isDue = true;
-    if (!stopped) busy ??= Promise.resolve().then(attempt); // Later: what it does may call us before it returns.
+    this.#served = fileIdentity(this.#socket);
+    this.#registeredWith = undefined;
   }
 
-  const watching = watchDirectory(directory, clock, look);
-  look();
-  return {
-    isWatched,
-    async [Symbol.asyncDispose]() {
-      stopped = true;
-      watching[Symbol.dispose]();
-      retry?.[Symbol.dispose]();
-      await busy;
-      await endpoint?.[Symbol.asyncDispose]();
-    },
-  };
+  async #register(): Promise<void> {
+    const { resource, directory, clock, log, counts } = this.#options;
+    const kubelet = fileIdentity(kubeletSocket(directory));
+    await register(resource, directory);
+    this.#registeredWith = kubelet;
+    this.#connectBy = clock.now().getTime() + TO_CONNECT_MS;
+    log.info('registered with kubelet', { resource: resource.name });
+    counts.registered(resource.name);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#endpoint?.[Symbol.asyncDispose]();
+  }
 }

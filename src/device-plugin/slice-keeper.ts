@@ -1,18 +1,12 @@
-import { SLICE_RESOURCE } from '../api/extended-resource.ts';
-import type { Clock } from '../lib/clock.ts';
-import type { Log } from '../lib/log.ts';
 import { jsonEqual } from '../lib/json-equal.ts';
 import { listSlices, offered, shortfall, type SliceList, type SliceSupply } from './slice-list.ts';
-import { sliceIds, sliceResource, type SliceResource } from './slice-resource.ts';
+import { sliceResource, type SliceResource } from './slice-resource.ts';
+import { slicesInUse, type SlicesInUseDeps } from './slices-in-use.ts';
 
-export interface SliceKeeperDeps {
-  readonly clock: Clock;
-  readonly log: Log;
+export interface SliceKeeperDeps extends SlicesInUseDeps {
   /** The list of an earlier process; undefined on a node that never had slices. */
   readonly saved: SliceList | undefined;
   readonly save: (list: SliceList) => Promise<void>;
-  /** The IDs of a resource that containers have. Kubelet may be away. */
-  readonly givenOut: (resource: string) => Promise<readonly string[]>;
 }
 
 export interface SliceKeeper extends AsyncDisposable {
@@ -21,53 +15,40 @@ export interface SliceKeeper extends AsyncDisposable {
   publish(supply: SliceSupply): Promise<SliceList>;
 }
 
-/** Kubelet lists what it gave out only once Allocate has returned and the pod is admitted. */
-const UNLISTED_MS = 30_000;
 /** How often slices that should be withheld are looked for while pods have them. */
 const RECHECK_MS = 5000;
 
 /** Keeps the list of slices: the latest supply, less what must not be withheld since pods have it. */
-export function sliceKeeper({ clock, log, saved, save, givenOut }: SliceKeeperDeps): SliceKeeper {
-  const lately = new Map<number, number>(); // Given out by Allocate: number → until when it counts as in use.
+export function sliceKeeper(deps: SliceKeeperDeps): SliceKeeper {
+  const { clock, log, saved, save } = deps;
+  const inUse = slicesInUse(deps);
   let supply: SliceSupply = saved ?? { capacity: 0, withdrawn: 0 };
   let work: Promise<void> = Promise.resolve();
+  let next: Promise<void> | undefined;
   let recheck: Disposable | undefined;
   let stopped = false;
 
   const resource = sliceResource(saved, (numbers) => {
-    const until = clock.now().getTime() + UNLISTED_MS;
-    for (const number of numbers) lately.set(number, until);
+    inUse.note(numbers);
     const { withheld } = resource.list();
     if (numbers.some((number) => withheld.includes(number))) void revise(); // Kubelet had not read that list yet.
   });
 
-  const inUse = async (): Promise<ReadonlySet<number>> => {
-    const now = clock.now().getTime();
-    for (const [number, until] of lately) if (until <= now) lately.delete(number);
-    try {
-      return new Set([...(await givenOut(SLICE_RESOURCE)).map(sliceIds.numberOf), ...lately.keys()]);
-    } catch (err) {
-      log.warn('kubelet does not say which slices pods have', { err });
-      return new Set([...offered(resource.list()), ...lately.keys()]);
+  const reviseOnce = async (): Promise<void> => {
+    next = undefined;
+    if (stopped) return;
+    recheck?.[Symbol.dispose]();
+    const before = resource.list();
+    const list = listSlices(supply, await inUse.read(() => offered(before)), before);
+    if (!jsonEqual(list, before)) {
+      resource.replace(list);
+      log.info('slices changed', { capacity: list.capacity, withheld: list.withheld.length, short: shortfall(list) });
+      await save(list).catch((err: unknown) => log.warn('list of slices not saved', { err }));
     }
+    if (!stopped && isUnsettled(list)) recheck = clock.after(RECHECK_MS, () => void revise());
   };
-
-  /** One at a time; what comes in meanwhile is taken up by the next. */
-  const revise = (): Promise<void> => {
-    work = work.then(async () => {
-      if (stopped) return;
-      recheck?.[Symbol.dispose]();
-      const before = resource.list();
-      const list = listSlices(supply, await inUse(), before);
-      if (!jsonEqual(list, before)) {
-        resource.replace(list);
-        log.info('slices changed', { capacity: list.capacity, withheld: list.withheld.length, short: shortfall(list) });
-        await save(list).catch((err: unknown) => log.warn('list of slices not saved', { err }));
-      }
-      if (!stopped && isUnsettled(list)) recheck = clock.after(RECHECK_MS, () => void revise());
-    });
-    return work;
-  };
+  /** One at a time; all that comes in meanwhile is taken up by the next. */
+  const revise = (): Promise<void> => (next ??= work = work.then(reviseOnce));
 
   if (saved !== undefined) void revise(); // Pods may have ended while no plugin ran.
   return {

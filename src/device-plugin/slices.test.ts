@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { recordingLog } from '../../test/support/builders.ts';
 import { eventually } from '../../test/support/eventually.ts';
 import { FakeKubelet } from '../../test/support/fake-kubelet.ts';
-import { pluginOn, publishSlices, recordingLog } from '../../test/support/plugin-fixture.ts';
+import { pluginOn, publishSlices } from '../../test/support/plugin-fixture.ts';
 import type { DevicePlugin } from './plugin.ts';
 
 const SLICE = 'aquifer.dev/slice';
@@ -112,7 +113,7 @@ test('a saved list that is none is told of, and the backend says anew what there
   writeFileSync(join(kubelet.directory, 'state/slices.json'), '{"form":1,"capacity":');
   const log = recordingLog();
   plugin = await pluginOn(kubelet, log);
-  expect(log.lines.map(({ message }) => message)).toContain('saved list of slices is not readable');
+  expect(log.lines.map(({ text }) => text)).toContain('saved list of slices is not readable');
   await publishSlices(kubelet, 3, 0);
   await told('3+0');
 });

@@ -5,7 +5,7 @@ import type { ReconnectingClient } from '../ipc/reconnecting-client.ts';
 import type { Clock } from '../lib/clock.ts';
 import { backoffMs } from '../runtime/backoff.ts';
 import { sleep } from '../runtime/sleep.ts';
-import type { PluginCounts, PreparationOutcome } from './metrics.ts';
+import type { PluginCounts, PreparationOutcome } from './counts.ts';
 
 /** Has the connector put a fresh listening socket into a slot, in which it stays the only one for the container's life. */
 export interface SlotPreparer {

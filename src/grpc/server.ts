@@ -1,17 +1,18 @@
 import {
+  Metadata,
   Server,
   ServerCredentials,
   status,
-  type Metadata,
   type sendUnaryData,
   type ServerUnaryCall,
   type ServerWritableStream,
+  type StatusObject,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import type { Input, Output } from '../lib/protobuf/message.ts';
 import type { Method, Methods, Service } from '../lib/protobuf/service.ts';
 import { definitionOf } from './definition.ts';
-import { RpcError } from './rpc-error.ts';
+import { REASON_TRAILER, RpcError } from './rpc-error.ts';
 
 /** What a handler knows of its call beside the request. */
 export interface CallContext {
@@ -20,18 +21,20 @@ export interface CallContext {
   /** When the caller will give up, in milliseconds since 1970. */
   readonly deadlineMs: number;
   /** A header of the call; undefined where there is none. */
-  header(name: string): string | undefined;
+  readonly header: (name: string) => string | undefined;
 }
 
 export interface StreamContext<Response> extends CallContext {
-  /** The stream stays open until the signal is aborted. */
-  send(response: Response): void;
+  readonly send: (response: Response) => void;
+  /** Resolves once the signal is aborted. */
+  readonly over: Promise<void>;
 }
 
+/** A stream ends when its handler does. */
 type Handler<M> =
   M extends Method<infer Q, infer R, infer Streams>
     ? Streams extends true
-      ? (request: Output<Q>, stream: StreamContext<Input<R>>) => void
+      ? (request: Output<Q>, stream: StreamContext<Input<R>>) => Promise<void>
       : (request: Output<Q>, context: CallContext) => Input<R> | Promise<Input<R>>
     : never;
 
@@ -95,7 +98,7 @@ interface Life {
   readonly failed: (err: unknown) => void;
 }
 
-type AnyHandler = (request: unknown, context: StreamContext<unknown>) => unknown;
+type AnyHandler = (request: unknown, context: CallContext | StreamContext<unknown>) => unknown;
 
 function implementationOf<M extends Methods>(
   service: Service<M>,
@@ -113,8 +116,7 @@ const answering =
   (handler: AnyHandler, life: Life) =>
   (call: ServerUnaryCall<unknown, unknown>, done: sendUnaryData<unknown>): void => {
     const abort = begin(call, life);
-    const context = { ...contextOf(call, abort.signal), send: () => undefined };
-    const answer = async (): Promise<unknown> => handler(call.request, context);
+    const answer = async (): Promise<unknown> => handler(call.request, contextOf(call, abort.signal));
     answer()
       .finally(() => life.open.delete(abort))
       .then(
@@ -126,17 +128,22 @@ const answering =
 const streaming =
   (handler: AnyHandler, life: Life) =>
   (call: ServerWritableStream<unknown, unknown>): void => {
-    const { signal } = begin(call, life);
-    if (signal.aborted) return;
+    const abort = begin(call, life);
+    const { signal } = abort;
+    const over = new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      else signal.addEventListener('abort', () => resolve(), { once: true });
+    });
     const send = (response: unknown): void => {
       if (!signal.aborted) call.write(response);
     };
-    signal.addEventListener('abort', () => call.end(), { once: true });
-    try {
-      handler(call.request, { ...contextOf(call, signal), send });
-    } catch (error) {
-      call.emit('error', failureOf(error, life));
-    }
+    const serve = async (): Promise<unknown> => handler(call.request, { ...contextOf(call, signal), send, over });
+    serve()
+      .finally(() => life.open.delete(abort))
+      .then(
+        () => call.end(),
+        (error: unknown) => call.emit('error', failureOf(error, life)),
+      );
   };
 
 interface AnyCall {
@@ -168,8 +175,12 @@ const contextOf = (call: AnyCall, signal: AbortSignal): CallContext => ({
   },
 });
 
-function failureOf(error: unknown, { failed }: Life): { readonly code: number; readonly details: string } {
-  if (error instanceof RpcError) return { code: status[error.code], details: error.message };
+function failureOf(error: unknown, { failed }: Life): Partial<StatusObject> & { readonly code: status } {
+  if (error instanceof RpcError) {
+    const metadata = new Metadata();
+    if (error.reason !== undefined) metadata.set(REASON_TRAILER, error.reason);
+    return { code: status[error.code], details: error.message, metadata };
+  }
   failed(error);
   return { code: status.INTERNAL, details: 'the call failed; the log says why' };
 }

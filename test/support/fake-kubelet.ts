@@ -1,9 +1,9 @@
 import {
-  Client,
   credentials,
   makeGenericClientConstructor,
   Server,
   ServerCredentials,
+  type Client,
   type ClientReadableStream,
   type sendUnaryData,
   type ServerUnaryCall,

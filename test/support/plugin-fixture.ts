@@ -5,16 +5,10 @@ import { startDevicePlugin, type DevicePlugin } from '../../src/device-plugin/pl
 import { Refused } from '../../src/ipc/json-lines.ts';
 import { connectLines } from '../../src/ipc/line-client.ts';
 import { serveLines } from '../../src/ipc/line-server.ts';
-import type { Log, LogFields } from '../../src/lib/log.ts';
+import type { Log } from '../../src/lib/log.ts';
 import { systemClock } from '../../src/runtime/system-clock.ts';
+import { recordingLog } from './builders.ts';
 import type { FakeKubelet } from './fake-kubelet.ts';
-
-/** Keeps what is logged. */
-export function recordingLog(): Log & { readonly lines: { readonly message: string; readonly fields: LogFields }[] } {
-  const lines: { message: string; fields: LogFields }[] = [];
-  const write = (message: string, fields: LogFields = {}): void => void lines.push({ message, fields });
-  return { lines, error: write, warn: write, info: write, debug: write };
-}
 
 /** Everything of the plugin lies below the kubelet's own temporary directory, and goes with it. */
 export function pluginOn(kubelet: FakeKubelet, log: Log = recordingLog()): Promise<DevicePlugin> {
