@@ -39,5 +39,6 @@ export const goals: Readonly<Record<string, Readonly<Record<string, readonly Goa
     serve: [atMost('value', 128 * MIB)],
     worker: [atMost('value', 12 * MIB)],
     connector: [atMost('value', 8 * MIB)],
+    'device-plugin': [atMost('value', 80 * MIB)],
   },
 };

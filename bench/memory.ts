@@ -8,6 +8,7 @@ import { eventually } from '../test/support/eventually.ts';
 import { compileTestProgram } from '../test/support/example-programs.ts';
 import { claim, POOL, sessionsOf } from '../test/support/objects.ts';
 import { startServe, type Serve } from '../test/support/serve.ts';
+import { devicePluginBytes } from './device-plugin-memory.ts';
 import type { BenchResult } from './result.ts';
 
 const SOFTWARE_GPU = resolve(import.meta.dirname, '../build/dist/lib/aquifer/softgpu');
@@ -56,6 +57,7 @@ export async function measure(): Promise<readonly BenchResult[]> {
   try {
     const program = compileTestProgram('steady', directory);
     const driver = await driverBytes(program);
+    const plugin = await devicePluginBytes(async (pid) => (await peakBytes([pid]))[0] ?? NaN);
     await using serve = await startServe();
     await serve.cli(['apply', '-f', '-'], { stdin: `${POOL}---\n${claim('steady', '1Gi', 50)}` });
     const running = serve.start(['run', '--claim', 'steady', '--', program]);
@@ -80,6 +82,7 @@ export async function measure(): Promise<readonly BenchResult[]> {
       result('serve', ofServe, 'resident, with one claim and one session; the highest reading'),
       result('worker', ofWorker - driver, `beyond ${driver} bytes of the same program on the driver without Aquifer`),
       result('connector', ofConnector, 'resident, with one session; the highest reading'),
+      result('device-plugin', plugin, 'resident, with 800 slices and 500 containers started; the highest reading'),
     ];
   } finally {
     rmSync(directory, { recursive: true });

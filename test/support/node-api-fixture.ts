@@ -37,11 +37,11 @@ export async function startOperators() {
     claimForTicket: (): Result<VGPUClaim, ClaimRefusal> => ok(claim('trainer', { status: boundTo('GPU-a') })),
   };
   const log = recordingLog();
-  const { closings, close } = sessionClosings({ clock: systemClock, nodesOf: (uid) => nodesOfClaim.get(uid) ?? [] });
+  const sessions = sessionClosings({ clock: systemClock, nodesOf: (uid) => nodesOfClaim.get(uid) ?? [] });
   let lose = Promise.withResolvers<void>();
   const leading = (): Leader => ({
     issuer,
-    closings,
+    closings: sessions.closings,
     lost: lose.promise,
     report: (node, report) => reports.push({ node, ...report }),
   });
@@ -92,7 +92,7 @@ export async function startOperators() {
     nodesOfClaim,
     reports,
     world,
-    close,
+    close: (claimUid: string, deadline: Date) => sessions.close(claimUid, deadline),
     address,
     replicas,
     log,
