@@ -3,7 +3,7 @@
 
 use aquifer_protocol::generated::Data;
 use aquifer_protocol::message::{DecodeError, ReplyHead};
-use aquifer_protocol::{Connection, FrameReader, Header, Incoming, Push, decode, monotonic_ns};
+use aquifer_protocol::{Connection, FrameReader, Header, Incoming, Push, Spin, decode};
 use std::io;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -21,8 +21,13 @@ pub struct Inbox {
     waits: Mutex<Waits>,
     /// Signals that an answer came, or that nobody reads.
     changed: Condvar,
-    reader: Mutex<FrameReader>,
+    reader: Mutex<Reader>,
     destinations: Mutex<Destinations>,
+}
+
+struct Reader {
+    frames: FrameReader,
+    spin: Spin,
 }
 
 /// Destinations by id. An id is not used again for as long as counting takes: a late word about one means no other.
@@ -78,7 +83,10 @@ impl Inbox {
                 ..Waits::default()
             }),
             changed: Condvar::new(),
-            reader: Mutex::new(reader),
+            reader: Mutex::new(Reader {
+                frames: reader,
+                spin: Spin::new(SPIN_NS),
+            }),
             destinations: Mutex::default(),
         }
     }
@@ -146,10 +154,10 @@ impl Inbox {
             waits.reading = true;
         }
         let mut reader = lock(&self.reader);
-        let read = match reader.fill_now(connection) {
+        let read = match reader.frames.fill_now(connection) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(_) => self
-                .take_frames(connection, receiver, &mut reader)
+                .take_frames(connection, receiver, &mut reader.frames)
                 .map(|_| ()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error),
@@ -183,16 +191,17 @@ impl Inbox {
         sequence: u64,
     ) -> io::Result<()> {
         let mut reader = lock(&self.reader);
-        let mut spin_until = monotonic_ns() + SPIN_NS;
+        let Reader { frames, spin } = &mut *reader;
+        spin.begin();
         loop {
-            if self.take_frames(connection, receiver, &mut reader)? && self.is_answered(sequence) {
+            if self.take_frames(connection, receiver, frames)? && self.is_answered(sequence) {
                 return Ok(());
             }
-            match reader.fill_now(connection) {
+            match frames.fill_now(connection) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(_) => spin_until = monotonic_ns() + SPIN_NS,
+                Ok(_) => spin.begin(),
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-                Err(_) if monotonic_ns() < spin_until => std::thread::yield_now(),
+                Err(_) if spin.again() => {}
                 Err(_) => {
                     connection.wait_readable(None)?;
                 }

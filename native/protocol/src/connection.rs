@@ -136,22 +136,23 @@ impl Connection {
         }
     }
 
-    /// As `recv_now`, into one part after the other.
-    pub fn recv_parts_now(&self, parts: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-        let Some(tls) = &self.tls else {
-            return socket::recv_parts_now(self.fd.as_raw_fd(), parts);
-        };
-        let mut tls = lock(tls);
-        let mut got = 0;
-        for part in parts {
-            match tls.recv(self.fd.as_raw_fd(), part) {
-                Ok(count) if count == part.len() => got += count,
-                Ok(count) => return Ok(got + count),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && got > 0 => break,
-                Err(error) => return Err(error),
+    /// Receives into one part after the other, waiting for at least one byte; 0 at the end of the stream.
+    pub fn recv_parts(&self, parts: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let fd = self.fd.as_raw_fd();
+        loop {
+            let got = match &self.tls {
+                // One call that sleeps, instead of one that does not and one that waits.
+                None => socket::recv_parts(fd, parts),
+                // Without the lock while waiting: others may write.
+                Some(tls) => lock(tls).recv_parts(fd, parts),
+            };
+            match got {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.wait_readable(None)?;
+                }
+                other => return other,
             }
         }
-        Ok(got)
     }
 
     /// Takes what can be sent without waiting; WouldBlock when nothing can. Over TLS bytes count as sent when they are
@@ -296,5 +297,18 @@ impl Tls {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    fn recv_parts(&mut self, fd: RawFd, parts: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let mut got = 0;
+        for part in parts {
+            match self.recv(fd, part) {
+                Ok(count) if count == part.len() => got += count,
+                Ok(count) => return Ok(got + count),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && got > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(got)
     }
 }

@@ -10,6 +10,7 @@ mod reader;
 mod ring;
 pub mod session_socket;
 mod socket;
+mod spin;
 mod tls;
 mod writer;
 
@@ -20,6 +21,7 @@ pub use message::{DecodeError, Message, ReplyHead, Request, decode};
 pub use reader::{FrameReader, Incoming};
 pub use ring::MirrorRing;
 pub use socket::{monotonic_ns, wait_readable};
+pub use spin::Spin;
 pub use tls::SessionKey;
 pub use writer::FrameWriter;
 

@@ -167,19 +167,14 @@ impl FrameReader {
             let ahead = if wanted == self.tail { AHEAD_BYTES } else { 0 };
             let mut parts =
                 [&mut destination[done..], &mut self.buffer[..ahead]].map(IoSliceMut::new);
-            match connection.recv_parts_now(&mut parts) {
-                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(count) => {
-                    let of_tail = count.min(wanted);
-                    done += of_tail;
-                    self.tail -= of_tail;
-                    (self.start, self.end) = (0, count - of_tail);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    connection.wait_readable(None)?;
-                }
-                Err(error) => return Err(error),
+            let got = connection.recv_parts(&mut parts)?;
+            if got == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
+            let of_tail = got.min(wanted);
+            done += of_tail;
+            self.tail -= of_tail;
+            (self.start, self.end) = (0, got - of_tail);
         }
         Ok(())
     }

@@ -39,15 +39,15 @@ pub(crate) fn recv_now(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// As `recv_now`, into one part after the other.
-pub(crate) fn recv_parts_now(fd: RawFd, parts: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+/// Receives into one part after the other, waiting for at least one byte; WouldBlock where the descriptor says never to wait.
+pub(crate) fn recv_parts(fd: RawFd, parts: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
     loop {
         // SAFETY: as in `send_now`; the parts are writable for their whole lengths.
         let got = unsafe {
             let mut message: libc::msghdr = std::mem::zeroed();
             message.msg_iov = parts.as_mut_ptr().cast();
             message.msg_iovlen = parts.len() as _;
-            libc::recvmsg(fd, &mut message, libc::MSG_DONTWAIT)
+            libc::recvmsg(fd, &mut message, 0)
         };
         match checked(got) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

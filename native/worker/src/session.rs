@@ -15,7 +15,7 @@ use crate::virtual_memory::VirtualMemory;
 use crate::waits::{Copies, Waiters};
 use aquifer_cuda::*;
 use aquifer_protocol::generated::{Closed, Fault, Launch};
-use aquifer_protocol::{DecodeError, FrameReader, Header, Incoming, Message};
+use aquifer_protocol::{DecodeError, FrameReader, Header, Incoming, Message, Spin};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -91,6 +91,7 @@ pub struct Session {
     last_sequence: u64,
     acknowledged: u64,
     unacknowledged_bytes: u64,
+    spin: Spin,
     published_ns: u64,
 }
 
@@ -123,6 +124,7 @@ impl Session {
             last_sequence: 0,
             acknowledged: 0,
             unacknowledged_bytes: 0,
+            spin: Spin::new(SPIN_NS),
             published_ns: 0,
         }
     }
@@ -226,8 +228,9 @@ impl Session {
 
     /// Receives more. Looks for a while, seeing to the meters meanwhile, then sleeps.
     fn rest(&mut self, reader: &mut FrameReader) -> Result<(), End> {
-        let mut start = 0;
+        let mut first = true;
         let mut busy = true;
+        self.spin.begin();
         loop {
             match reader.fill_now(&self.outbox.connection) {
                 Ok(0) => return Err(End::Closed),
@@ -235,18 +238,14 @@ impl Session {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error.into()),
             }
-            let now = now_ns();
-            if start == 0 {
-                start = now;
-                if self.last_sequence - self.acknowledged >= ACKNOWLEDGE_LEAST {
-                    self.acknowledge()?;
-                }
+            if first && self.last_sequence - self.acknowledged >= ACKNOWLEDGE_LEAST {
+                self.acknowledge()?;
             }
+            first = false;
             busy = busy && self.poll_meters()?;
-            if now - start > SPIN_NS {
+            if !self.spin.again() {
                 break;
             }
-            std::thread::yield_now();
         }
         if busy {
             self.gpus.iter_mut().for_each(|it| it.meter.hand_over());
