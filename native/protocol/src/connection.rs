@@ -191,21 +191,28 @@ impl Connection {
     /// room and may read meanwhile, so that two ends that both write do not wait for each other.
     pub fn send_all_parts(
         &self,
-        mut parts: &mut [IoSlice<'_>],
+        parts: &mut [IoSlice<'_>],
         mut stalled: impl FnMut() -> io::Result<()>,
     ) -> io::Result<()> {
-        IoSlice::advance_slices(&mut parts, 0);
-        while !parts.is_empty() {
-            match self.send_now(parts) {
-                Ok(sent) => IoSlice::advance_slices(&mut parts, sent),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => stalled()?,
-                Err(error) => return Err(error),
-            }
-        }
+        send_every(parts, |parts| self.send_now(parts), &mut stalled)?;
         while !self.drain_now()? {
             stalled()?;
         }
         Ok(())
+    }
+
+    /// Sends all parts and does nothing but wait while the socket is full: for the end whose peer always reads.
+    pub fn send_all_waiting(&self, parts: &mut [IoSlice<'_>]) -> io::Result<()> {
+        let mut wait = || self.wait_writable(false, None).map(|_| ());
+        match &self.tls {
+            // One call that sleeps, instead of two for each part that fits.
+            None => send_every(
+                parts,
+                |parts| socket::send(self.fd.as_raw_fd(), parts, 0),
+                &mut wait,
+            ),
+            Some(_) => self.send_all_parts(parts, wait),
+        }
     }
 
     /// Waits until the socket can be written, or, with `or_readable`, read. False when `timeout` passed first.
@@ -228,6 +235,22 @@ impl AsRawFd for Connection {
     fn as_raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
     }
+}
+
+fn send_every(
+    mut parts: &mut [IoSlice<'_>],
+    send: impl Fn(&[IoSlice<'_>]) -> io::Result<usize>,
+    stalled: &mut impl FnMut() -> io::Result<()>,
+) -> io::Result<()> {
+    IoSlice::advance_slices(&mut parts, 0);
+    while !parts.is_empty() {
+        match send(parts) {
+            Ok(sent) => IoSlice::advance_slices(&mut parts, sent),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stalled()?,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn lock(tls: &Mutex<Tls>) -> MutexGuard<'_, Tls> {

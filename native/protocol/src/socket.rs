@@ -42,7 +42,7 @@ pub(crate) fn recv_now(fd: RawFd, buffer: &mut [u8]) -> io::Result<usize> {
 /// Receives into one part after the other, waiting for at least one byte; WouldBlock where the descriptor says never to wait.
 pub(crate) fn recv_parts(fd: RawFd, parts: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
     loop {
-        // SAFETY: as in `send_now`; the parts are writable for their whole lengths.
+        // SAFETY: as in `send`; the parts are writable for their whole lengths.
         let got = unsafe {
             let mut message: libc::msghdr = std::mem::zeroed();
             message.msg_iov = parts.as_mut_ptr().cast();
@@ -58,6 +58,11 @@ pub(crate) fn recv_parts(fd: RawFd, parts: &mut [IoSliceMut<'_>]) -> io::Result<
 
 /// Sends what fits without waiting.
 pub(crate) fn send_now(fd: RawFd, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+    send(fd, parts, libc::MSG_DONTWAIT)
+}
+
+/// Sends; without MSG_DONTWAIT in `flags`, all of it, unless the descriptor says never to wait.
+pub(crate) fn send(fd: RawFd, parts: &[IoSlice<'_>], flags: i32) -> io::Result<usize> {
     loop {
         // SAFETY: an all-zero msghdr is valid; the fields set below describe memory that outlives the call, which only
         // reads it. IoSlice has the layout of iovec.
@@ -65,7 +70,7 @@ pub(crate) fn send_now(fd: RawFd, parts: &[IoSlice<'_>]) -> io::Result<usize> {
             let mut message: libc::msghdr = std::mem::zeroed();
             message.msg_iov = parts.as_ptr().cast_mut().cast();
             message.msg_iovlen = parts.len() as _;
-            libc::sendmsg(fd, &message, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+            libc::sendmsg(fd, &message, flags | libc::MSG_NOSIGNAL)
         };
         match checked(sent) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

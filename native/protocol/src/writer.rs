@@ -54,9 +54,8 @@ impl FrameWriter {
         let envelope = self.next_envelope();
         write_head(message, envelope, tail.len(), &mut self.pending[start..]);
         let padding = tail.len().next_multiple_of(8) - tail.len();
-        let wait = || connection.wait_writable(false, None).map(|_| ());
-        let mut parts = [&self.pending[self.sent..], tail, &[0; 8][..padding]].map(IoSlice::new);
-        connection.send_all_parts(&mut parts, wait)?;
+        let parts = [&self.pending[self.sent..], tail, &[0; 8][..padding]];
+        connection.send_all_waiting(&mut parts.map(IoSlice::new))?;
         self.clear();
         Ok(self.sequence)
     }
@@ -68,8 +67,7 @@ impl FrameWriter {
 
     /// Writes all that is pending, waiting for room.
     pub fn flush(&mut self, connection: &Connection) -> io::Result<()> {
-        let wait = || connection.wait_writable(false, None).map(|_| ());
-        connection.send_all(&self.pending[self.sent..], wait)?;
+        connection.send_all_waiting(&mut [IoSlice::new(&self.pending[self.sent..])])?;
         self.clear();
         Ok(())
     }
