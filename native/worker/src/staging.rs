@@ -100,8 +100,12 @@ impl Staging {
         }
     }
 
-    /// The next block of the ring, when the GPU has taken what was in it. A context must be current.
+    /// A block of the ring whose bytes the GPU has taken: the last one where it has, since that is in the cache, else the next.
+    /// A context must be current.
     pub fn next_block(&mut self) -> Result<&mut Block, CUresult> {
+        if self.is_taken(self.next) {
+            return Ok(&mut self.ring[self.next].block);
+        }
         if self.ring.len() < RING {
             self.ring.push(Slot {
                 block: self.pool.block()?,
@@ -117,6 +121,15 @@ impl Staging {
             unsafe { (self.driver.cuEventSynchronize)(event) };
         }
         Ok(&mut slot.block)
+    }
+
+    fn is_taken(&self, at: usize) -> bool {
+        self.ring.get(at).is_some_and(|slot| {
+            // SAFETY: the event is alive: it goes only with its context, see `forget_context`.
+            slot.taken.is_none_or(
+                |(_, event)| unsafe { (self.driver.cuEventQuery)(event) } == CUDA_SUCCESS,
+            )
+        })
     }
 
     /// The block that `next_block` gave is being read by work in `stream`, which belongs to the current `context`.
