@@ -29,6 +29,9 @@ Exit status: 0 the session ended, 1 it could not start or its client broke the p
 ";
 
 fn main() -> ExitCode {
+    // Started from a descriptor, it would go by that number in lists of processes.
+    // SAFETY: the name ends in a zero.
+    unsafe { libc::prctl(libc::PR_SET_NAME, c"worker".as_ptr()) };
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         None => serve(),
