@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { recordingLog } from '../../test/support/builders.ts';
 import { eventually } from '../../test/support/eventually.ts';
 import { AGENT, newHolderKey, startOperators } from '../../test/support/node-api-fixture.ts';
+import { relayTo } from '../../test/support/tcp-relay.ts';
 import { certificateRequest } from '../../test/support/server-certificate.ts';
 import { systemClock } from '../runtime/system-clock.ts';
 import { followClosings, operatorAuthority } from './operator-authority.ts';
@@ -20,10 +21,10 @@ const soon = (): Date => new Date(Date.now() + 2000);
 const later = (): Date => new Date(Date.now() + 30_000);
 
 /** The backend of a node: closes what it is told to, once it may. */
-function backendOf(node: string, mayClose: Promise<void> = Promise.resolve()) {
+function backendOf(node: string, mayClose: Promise<void> = Promise.resolve(), address = operators.address) {
   const asked: string[] = [];
   const stop = new AbortController();
-  const operator = operators.client(`${node}-token`, { signal: stop.signal });
+  const operator = operators.client(`${node}-token`, { signal: stop.signal, address });
   const ended = followClosings({
     operator,
     async closeClaim(claimUid, deadline) {
@@ -108,6 +109,17 @@ test('when another replica leads, backends follow that one', async () => {
     expect(await operators.close('uid', later())).toBe('closed');
   }
   expect(backend.asked).toEqual(['uid', 'uid']);
+});
+
+test('a leader that has lost its power is given up, and the next is followed', async () => {
+  operators.nodesOfClaim.set('uid', ['gpu-1']);
+  const [first, second] = operators.replicas.map(({ port }) => port);
+  await using relay = await relayTo(first ?? 0);
+  await using _ = backendOf('gpu-1', Promise.resolve(), `ipv4:127.0.0.1:${relay.port},127.0.0.1:${second ?? 0}`);
+  await follow('gpu-1');
+  relay.fallSilent();
+  operators.leads(1);
+  expect(await operators.close('uid', later())).toBe('closed');
 });
 
 test('the gateway is answered with the operator’s word', async () => {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, jest, test } from '@jest/globals';
-import { rmSync, statSync } from 'node:fs';
+import { mkdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { eventually } from '../../test/support/eventually.ts';
 import { FakeKubelet } from '../../test/support/fake-kubelet.ts';
@@ -39,6 +39,25 @@ test('a plugin registers its slots and lists them, all healthy', async () => {
 test('a plugin that starts before kubelet registers when kubelet comes', async () => {
   await using plugin = await pluginOn(kubelet);
   expect(isWatched(plugin)).toBe(false);
+  await kubelet.start();
+  await eventually(() => healthy(kubelet, SLOT), has(256));
+});
+
+test('a plugin that starts before kubelet has its directory registers when both are there', async () => {
+  rmSync(kubelet.plugins, { recursive: true });
+  await using _ = await pluginOn(kubelet);
+  mkdirSync(kubelet.plugins);
+  await kubelet.start();
+  await eventually(() => healthy(kubelet, SLOT), has(256));
+});
+
+test('kubelet’s directory is made anew: the plugin is registered there', async () => {
+  await kubelet.start();
+  await using _ = await pluginOn(kubelet);
+  await eventually(() => healthy(kubelet, SLOT), has(256));
+  kubelet.kill();
+  rmSync(kubelet.plugins, { recursive: true });
+  mkdirSync(kubelet.plugins);
   await kubelet.start();
   await eventually(() => healthy(kubelet, SLOT), has(256));
 });

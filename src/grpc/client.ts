@@ -37,6 +37,9 @@ export interface ClientOptions {
   readonly maxResponseBytes?: number;
 }
 
+/** A stream over a network must notice that the other side has lost its power: it would say nothing for ever. */
+const KEEPALIVE = { 'grpc.keepalive_time_ms': 10_000, 'grpc.keepalive_timeout_ms': 5000 };
+
 /** A client over one connection, which is made when it is needed. */
 export function rpcClient<M extends Methods>(service: Service<M>, options: ClientOptions): RpcClient<M> {
   const { address, caPem, serverName, inTurn = false, maxResponseBytes = 4 * 1024 * 1024 } = options;
@@ -46,6 +49,7 @@ export function rpcClient<M extends Methods>(service: Service<M>, options: Clien
     'grpc.enable_retries': 0, // Whoever calls knows whether it may call again.
     'grpc.use_local_subchannel_pool': 1, // A new client connects at once, whatever back-off an earlier one is in.
     'grpc.service_config_disable_resolution': 1,
+    ...(caPem === undefined ? {} : KEEPALIVE),
     ...(inTurn ? { 'grpc.service_config': '{"loadBalancingConfig":[{"round_robin":{}}]}' } : {}),
     ...(serverName === undefined ? {} : { 'grpc.ssl_target_name_override': serverName }),
   });

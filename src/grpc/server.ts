@@ -61,6 +61,10 @@ export interface RpcServer extends AsyncDisposable {
 }
 
 const GRACE_MS = 2000;
+/** At once on one connection. Kubelet starts as many containers as a node may have pods. */
+const MAX_CALLS = 512;
+/** Followers that have lost their power are forgotten. */
+const KEEPALIVE = { 'grpc.keepalive_time_ms': 30_000, 'grpc.keepalive_timeout_ms': 10_000 };
 
 /** Serves one service. Disposed, it ends its streams, lets calls end for two seconds, and cuts what is left. */
 export async function serveRpc<M extends Methods>(
@@ -68,7 +72,11 @@ export async function serveRpc<M extends Methods>(
   handlers: Handlers<M>,
   { address, tls, maxRequestBytes = 4 * 1024 * 1024, failed }: ServerOptions,
 ): Promise<RpcServer> {
-  const server = new Server({ 'grpc.max_receive_message_length': maxRequestBytes });
+  const server = new Server({
+    'grpc.max_receive_message_length': maxRequestBytes,
+    'grpc.max_concurrent_streams': MAX_CALLS,
+    ...(tls === undefined ? {} : KEEPALIVE),
+  });
   const open = new Set<AbortController>();
   server.addService(definitionOf(service), implementationOf(service, handlers, { open, failed }));
   const port = await new Promise<number>((resolve, reject) => {
