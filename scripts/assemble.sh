@@ -17,8 +17,8 @@ runtime_packages='const { packages } = JSON.parse(require("fs").readFileSync("pa
   for (const [path, { dev }] of Object.entries(packages)) if (path !== "" && dev !== true) console.log(path);'
 rm -rf "$dist/lib/aquifer/node_modules"
 node -e "$runtime_packages" | while IFS= read -r package; do
-  mkdir -p "$(dirname "$dist/lib/aquifer/$package")"
-  cp -R "$package" "$dist/lib/aquifer/$package"
+  mkdir -p "$dist/lib/aquifer/$package"
+  cp -R "$package/." "$dist/lib/aquifer/$package" # A package inside another is there already: cp would nest it once more.
 done
 
 put 755 "$(node -p process.execPath)" libexec/aquifer/node
