@@ -15,12 +15,16 @@ const JAVASCRIPT = ['lib/aquifer/js', 'lib/aquifer/node_modules', NODE];
 
 /** Types, their sources and maps: no program reads them. */
 const FOR_DEVELOPERS = /\.([cm]?ts|map)$/;
+/** Node agents do without the Kubernetes client, more than all other libraries together: kubelet and the operator tell them all. */
+const KUBERNETES_CLIENT = /\/node_modules\/@kubernetes(\/|$)/;
 
 interface Contents {
   readonly name: string;
   readonly description: string;
   /** Of build/dist. */
   readonly paths: readonly string[];
+  /** What is left out of them. */
+  readonly without: readonly RegExp[];
   /** The crates of the native programs and libraries among them. */
   readonly crates: readonly string[];
 }
@@ -30,12 +34,14 @@ const IMAGES: readonly Contents[] = [
     name: 'operator',
     description: 'Aquifer: allocates vGPUs of pooled GPUs to claims',
     paths: [...JAVASCRIPT, 'share/aquifer/crds'],
+    without: [FOR_DEVELOPERS],
     crates: [],
   },
   {
     name: 'node',
     description: 'Aquifer: serves vGPUs on a node, and connects the programs of its pods to theirs',
     paths: [...JAVASCRIPT, 'libexec/aquifer', 'bin/aquifer-connector', 'lib/aquifer/client', 'lib/aquifer/softgpu'],
+    without: [FOR_DEVELOPERS, KUBERNETES_CLIENT],
     crates: ['gateway', 'spawner', 'worker', 'connector', 'client', 'softgpu'].map((name) => `aquifer-${name}`),
   },
 ];
@@ -58,9 +64,13 @@ for (const contents of IMAGES) {
   console.log(`${archive}  ${name}  ${Math.round(statSync(archive).size / 2 ** 20)} MiB`);
 }
 
-function fill(root: string, { paths, crates }: Contents): void {
+function fill(root: string, { paths, without, crates }: Contents): void {
   fillBase(root);
-  const options = { recursive: true, verbatimSymlinks: true, filter: (path: string) => !FOR_DEVELOPERS.test(path) };
+  const options = {
+    recursive: true,
+    verbatimSymlinks: true,
+    filter: (path: string) => !without.some((left) => left.test(path)),
+  };
   for (const path of paths) cpSync(join(DIST, path), join(root, PREFIX, path), options);
   execFileSync('strip', [join(root, PREFIX, NODE)]); // Its symbols are a fifth of it.
   collectLicences(join(root, 'usr/share/doc/aquifer'), crates);
