@@ -23,7 +23,7 @@ run() {
 }
 
 run unit npm test --silent -- --selectProjects unit
-run native cargo test --manifest-path native/Cargo.toml --workspace --release --locked --quiet
+run native cargo test --manifest-path native/Cargo.toml --workspace --release --locked --quiet --no-fail-fast
 run end-to-end npm test --silent -- --selectProjects e2e --runInBand
 run glibc scripts/check-glibc.sh "$cache"
 run fuzz scripts/fuzz.sh 60

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually } from '../support/eventually.ts';
 import { compileExample, compileTestProgram, KERNELS } from '../support/example-programs.ts';
-import { POOL, claim, sessionsOf } from '../support/objects.ts';
+import { POOL, claim, programsAtWork, sessionsOf } from '../support/objects.ts';
 import { processesLeft, startServe, type Running, type Serve } from '../support/serve.ts';
 
 jest.setTimeout(60_000);
@@ -26,10 +26,7 @@ beforeAll(async () => {
   });
   expect(applied).toMatchObject({ code: 0, stderr: '' });
   steady = serve.start(['run', '--claim', 'steady', '--', compileTestProgram('steady', directory)]);
-  await eventually(
-    () => sessionsOf(serve),
-    (now) => now.length === 1,
-  );
+  await programsAtWork(serve);
 });
 
 afterAll(async () => {

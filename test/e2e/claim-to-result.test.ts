@@ -4,16 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually } from '../support/eventually.ts';
 import { compileExample, KERNELS } from '../support/example-programs.ts';
+import { claim, programsAtWork, POOL, promisedBy, sessionsOf } from '../support/objects.ts';
 import { startServe, type Serve } from '../support/serve.ts';
-
-const CLAIM = `apiVersion: aquifer.dev/v1alpha1
-kind: VGPUClaim
-metadata: {name: trainer}
-spec:
-  poolName: default
-  resources: {memory: 1Gi, compute: 60}
-`;
-const POOL = 'apiVersion: aquifer.dev/v1alpha1\nkind: GPUPool\nmetadata: {name: default}\n';
 
 let serve: Serve;
 let directory: string;
@@ -24,7 +16,7 @@ beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'aq-e2e-'));
   [matmul, histogram] = [compileExample('matmul', directory), compileExample('histogram', directory)];
   serve = await startServe();
-  const applied = await serve.cli(['apply', '-f', '-'], { stdin: `${POOL}---\n${CLAIM}` });
+  const applied = await serve.cli(['apply', '-f', '-'], { stdin: `${POOL}---\n${claim('trainer', '1Gi', 60)}` });
   expect(applied).toMatchObject({ code: 0, stderr: '' });
 }, 60_000);
 
@@ -47,10 +39,7 @@ test('the same program computes through TLS with a ticket, as on another host', 
   writeFileSync(ticket, (await serve.cli(['ticket', 'trainer'])).stdout);
   const elsewhere = { XDG_STATE_HOME: join(directory, 'other-host'), AQUIFER_DATA_DIR: '/nonexistent' };
   const running = serve.start(['run', '--ticket', ticket, '--', matmul, KERNELS, '64', '3'], { env: elsewhere });
-  await eventually(
-    () => transports(serve),
-    (now) => now.join() === 'tls',
-  );
+  expect((await programsAtWork(serve)).map(({ transport }) => transport)).toEqual(['tls']);
   const ran = await running.ended;
   expect(ran.stdout).toMatch(/0 wrong\n$/);
   expect(ran.code).toBe(0);
@@ -66,10 +55,7 @@ test('the exit code and the signals of the program are its own', async () => {
 
 test('a program is not cut when serve is killed, and the next serve has its session', async () => {
   const running = serve.start(['run', '--claim', 'trainer', '--', matmul, KERNELS, '64', '6']);
-  await eventually(
-    () => transports(serve),
-    (now) => now.join() === 'unix',
-  );
+  expect((await programsAtWork(serve)).map(({ transport }) => transport)).toEqual(['unix']);
   await serve.crash();
   serve = await startServe({ dataDir: serve.dataDir });
   expect(await transports(serve)).toEqual(['unix']);
@@ -88,28 +74,17 @@ test('a second serve on the same data directory names the first', async () => {
 
 test('a claim that is deleted ends its program with a CUDA error and gives everything back', async () => {
   const running = serve.start(['run', '--claim', 'trainer', '--', matmul, KERNELS, '64', '30']);
-  await eventually(
-    () => transports(serve),
-    (now) => now.join() === 'unix',
-  );
+  expect((await programsAtWork(serve)).map(({ transport }) => transport)).toEqual(['unix']);
   expect(await serve.cli(['delete', 'vgpu', 'trainer'])).toMatchObject({ code: 0 });
   const ran = await running.ended;
   expect(ran.stderr).toContain('CUDA_ERROR_DEVICE_UNAVAILABLE (46)');
   expect(await transports(serve)).toEqual([]);
   await eventually(
-    () => promised(serve),
-    (now) => now === '0',
+    () => promisedBy(serve),
+    ({ memory }) => memory === '0',
   );
 }, 60_000);
 
 async function transports(of: Serve): Promise<readonly string[]> {
-  const { stdout } = await of.cli(['sessions', '-o', 'json']);
-  const { items } = JSON.parse(stdout) as { readonly items: readonly { readonly transport: string }[] };
-  return items.map(({ transport }) => transport);
-}
-
-async function promised(of: Serve): Promise<string> {
-  const { stdout } = await of.cli(['get', 'gpool', 'default', '-o', 'json']);
-  const pool = JSON.parse(stdout) as { readonly status: { readonly promised: { readonly memory: string } } };
-  return pool.status.promised.memory;
+  return (await sessionsOf(of)).map(({ transport }) => transport);
 }

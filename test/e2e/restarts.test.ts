@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from '../support/eventually.ts';
 import { compileTestProgram } from '../support/example-programs.ts';
-import { claim, POOL, promisedBy, sessionsOf } from '../support/objects.ts';
+import { claim, POOL, programsAtWork, promisedBy, sessionsOf } from '../support/objects.ts';
 import { processesLeft, startServe, type Running, type Serve } from '../support/serve.ts';
 
 jest.setTimeout(180_000);
@@ -44,10 +44,7 @@ async function startPrograms(): Promise<readonly Running[]> {
     serve.start(['run', '--claim', 'local', '--', program]),
     serve.start(...(await fromAnotherHost([]))),
   ];
-  await eventually(
-    () => sessionsOf(serve),
-    (now) => now.length === 2,
-  );
+  await programsAtWork(serve, 2);
   return started;
 }
 
@@ -162,10 +159,7 @@ describe('serve is stopped', () => {
     const own = await startServe({ dataDir });
     await own.cli(['apply', '-f', '-'], { stdin: `${POOL}---\n${claim('local', '1Gi', 30)}` });
     const running = own.start(['run', '--claim', 'local', '--', program]);
-    await eventually(
-      () => sessionsOf(own),
-      (now) => now.length === 1,
-    );
+    await programsAtWork(own);
     process.kill(own.pid, signal);
     expect(await running.ended).toMatchObject({
       code: 1,

@@ -1,3 +1,4 @@
+import { eventually } from './eventually.ts';
 import type { VGPUClaim } from '../../src/api/kinds.ts';
 import type { SessionView } from '../../src/api/session-view.ts';
 import type { Serve } from './serve.ts';
@@ -16,6 +17,16 @@ spec: {poolName: default, resources: {memory: ${memory}, compute: ${compute}}}
 export async function sessionsOf(serve: Serve): Promise<readonly SessionView[]> {
   const { stdout } = await serve.cli(['sessions', '-o', 'json']);
   return (JSON.parse(stdout) as { readonly items: readonly SessionView[] }).items;
+}
+
+/** Waits until `count` programs have sessions in which the GPU has run something: from then on no opening is cut. */
+export function programsAtWork(serve: Serve, count = 1): Promise<readonly SessionView[]> {
+  const hasComputed = ({ vgpus }: SessionView): boolean => vgpus.some(({ busyNs }) => Number(busyNs) > 0);
+  return eventually(
+    () => sessionsOf(serve),
+    (now) => now.length === count && now.every(hasComputed),
+    60_000,
+  );
 }
 
 /** What the default pool has promised. */

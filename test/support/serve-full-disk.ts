@@ -2,7 +2,7 @@ import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from './eventually.ts';
-import { claim, claimsOf, POOL, sessionsOf } from './objects.ts';
+import { claim, claimsOf, POOL, programsAtWork, sessionsOf } from './objects.ts';
 import { startServe, type Ran } from './serve.ts';
 
 /**
@@ -21,11 +21,7 @@ await serve.cli(['apply', '-f', '-'], {
   stdin: [POOL, claim('steady', '1Gi', 50), claim('other', '1Gi', 50)].join('---\n'),
 });
 const steady = serve.start(['run', '--claim', 'steady', '--', program]);
-await eventually(
-  () => sessionsOf(serve),
-  (now) => now.length === 1,
-  60_000,
-);
+await programsAtWork(serve);
 
 fill();
 const refused = await applyUntilRefused();

@@ -34,7 +34,8 @@ fn serve_control(stream: UnixStream, config: &Value) {
     let mut reply = stream.try_clone().unwrap();
     let mut bytes = [0; 4096];
     loop {
-        let (count, descriptor) = receive_with_descriptor(&stream, &mut bytes).unwrap();
+        // A gateway that was killed before it read our answer is an error here, and no end for its session.
+        let (count, descriptor) = receive_with_descriptor(&stream, &mut bytes).unwrap_or_default();
         if count == 0 {
             return;
         }
@@ -49,7 +50,7 @@ fn serve_control(stream: UnixStream, config: &Value) {
                     answer["keySpki"] = "c3BraQ==".into();
                 }
             }
-            writeln!(reply, "{answer}").unwrap();
+            let _ = writeln!(reply, "{answer}");
         }
         if let Some(descriptor) = descriptor {
             ATTACHED.store(true, Ordering::SeqCst);
