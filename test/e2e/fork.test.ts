@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,12 +25,19 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true });
 }, 60_000);
 
-beforeEach(async () => {
-  // Each test has the claim to itself.
+const started: SessionProgram[] = [];
+
+afterEach(async () => {
+  // Each test has the claim to itself, also when the one before it failed.
+  for (const one of started.splice(0)) one.kill();
   await allGone();
 }, 60_000);
 
-const start = (of = 'shared'): Promise<SessionProgram> => startSession(serve, program, ['--claim', of]);
+async function start(of = 'shared'): Promise<SessionProgram> {
+  const session = await startSession(serve, program, ['--claim', of]);
+  started.push(session);
+  return session;
+}
 
 test('a child that was forked after cuInit outlives its parent: CUDA refuses it, and after exec it has a session', async () => {
   const parent = await start();
@@ -84,9 +91,9 @@ test('eight processes share a claim, all work, and together they have no more th
   const programs = await Promise.all(Array.from({ length: 8 }, () => start()));
   expect((await sessionsOf(serve)).length).toBe(8);
   const answers = await Promise.all(programs.map((it) => it.ask('alloc 150')));
-  // 6 x 150 MiB fit into 1 GiB, 7 do not. Each session holds up to 36 MiB ahead of use, which may cost the sixth.
+  // 6 x 150 MiB fit into 1 GiB, 7 do not. Each session may hold 36 MiB ahead of use: with 8 of them 4 fit in any case.
   const had = answers.filter((it) => it === 'ok').length;
-  expect([5, 6]).toContain(had);
+  expect([4, 5, 6]).toContain(had);
   expect(answers.filter((it) => it === 'CUDA_ERROR_OUT_OF_MEMORY').length).toBe(8 - had);
   const counted = await Promise.all(programs.map((it) => it.ask('histogram')));
   expect(counted.every((it) => it === 'ok')).toBe(true);

@@ -14,6 +14,8 @@ export interface SessionProgram {
   ask(command: string): Promise<string>;
   /** Closes its standard input, at which it ends. */
   end(): Promise<Ran>;
+  /** kill -9, if it has not ended. */
+  kill(): void;
   readonly ended: Promise<Ran>;
 }
 
@@ -73,5 +75,6 @@ async function talkTo({ child, ended }: ReturnType<Serve['start']>): Promise<Ses
       child.stdin?.end();
       return await ended;
     },
+    kill: () => void child.kill('SIGKILL'),
   };
 }
