@@ -9,6 +9,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Result } from '../lib/result.ts';
 import type { Operator } from '../operator/operator.ts';
 import { openAuthority } from '../operator/pki/authority.ts';
+import { directoryKeys } from '../operator/pki/key-store.ts';
 import { ExchangeLedger } from '../operator/pki/exchange-ledger.ts';
 import { ticketIssuer, type Ticket, type TicketRefusal, type TicketWish } from '../operator/ticket/issuer.ts';
 import { ApiFailure } from './api-failure.ts';
@@ -36,7 +37,7 @@ export interface PoolAuthority extends Disposable {
 
 export async function openPoolAuthority(options: PoolAuthorityOptions): Promise<PoolAuthority> {
   const { directory, clock, node, operator } = options;
-  const authority = await openAuthority({ directory, clock });
+  const authority = await openAuthority({ keys: directoryKeys(directory), clock });
   const ledger = new ExchangeLedger(join(directory, 'exchanges'), clock);
   const claimForTicket: Operator['claimForTicket'] = (claim) => operator().claimForTicket(claim);
   const issuer = ticketIssuer({

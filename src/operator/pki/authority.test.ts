@@ -6,12 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ManualClock } from '../../../test/support/manual-clock.ts';
 import { openAuthority } from './authority.ts';
+import { directoryKeys } from './key-store.ts';
 
 const x509 = await import('@peculiar/x509'); // After authority.ts, which makes it loadable.
 
 let directory = '';
 const clock = new ManualClock();
-const open = () => openAuthority({ directory: join(directory, 'pki'), clock });
+const open = () => openAuthority({ keys: directoryKeys(join(directory, 'pki')), clock });
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'aquifer-pki-'));

@@ -6,8 +6,6 @@ import {
   webcrypto,
   type KeyObject,
 } from 'node:crypto';
-import { chmodSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Clock } from '../../lib/clock.ts';
 import type { Result } from '../../lib/result.ts';
 import type { SigningKey, VerifyingKey } from '../ticket/jws.ts';
@@ -18,11 +16,10 @@ import {
   type CertificateAuthority,
   type CsrRefusal,
 } from './certificate.ts';
-import { readIfThere, writeDurably } from './durable-file.ts';
+import type { KeyStore } from './key-store.ts';
 
 export interface AuthorityOptions {
-  /** Made with mode 0700 if it is not there; holds the secrets of the pool. One process at a time may use it. */
-  readonly directory: string;
+  readonly keys: KeyStore;
   readonly clock: Pick<Clock, 'now'>;
 }
 
@@ -36,12 +33,10 @@ export interface Authority {
   signServer(csrPem: string, node: string): Promise<Result<string, CsrRefusal>>;
 }
 
-/** Opens the pool's authority; the first start makes it. Each key is in one file, which is there whole or not at all. */
-export async function openAuthority({ directory, clock }: AuthorityOptions): Promise<Authority> {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
-  chmodSync(directory, 0o700);
-  const ca = await certificateAuthority(join(directory, 'ca.pem'), clock.now());
-  const { key: ticketKey, x } = ticketSigningKey(join(directory, 'ticket-key.pem'));
+/** Opens the pool's authority; the first start makes it. */
+export async function openAuthority({ keys, clock }: AuthorityOptions): Promise<Authority> {
+  const ca = await certificateAuthority(keys, clock.now());
+  const { key: ticketKey, x } = await ticketSigningKey(keys);
   return {
     id: fingerprint(ca.certificate.publicKey.rawData),
     caPem: ca.certificate.toString('pem'),
@@ -51,44 +46,39 @@ export async function openAuthority({ directory, clock }: AuthorityOptions): Pro
   };
 }
 
-/** Key and certificate are one file, so that a crash cannot leave one without the other. */
-async function certificateAuthority(path: string, now: Date): Promise<CertificateAuthority> {
-  const text = readIfThere(path) ?? (await newAuthorityFile(path, now));
+const CA = 'ca.pem';
+const TICKET_KEY = 'ticket-key.pem';
+
+/** Key and certificate are one text, so that a crash cannot leave one without the other. */
+async function certificateAuthority(keys: KeyStore, now: Date): Promise<CertificateAuthority> {
+  const text = await keys.keep(CA, () => newAuthority(now));
   const [keyPem, certificatePem] = [block(text, 'PRIVATE KEY'), block(text, 'CERTIFICATE')];
-  if (keyPem === undefined || certificatePem === undefined) throw damaged(path);
+  if (keyPem === undefined || certificatePem === undefined) throw damaged(keys.place(CA));
   const certificate = parseCertificate(certificatePem);
   if (certificate.notAfter < now) {
-    throw new Error(
-      `${path}: the pool's CA expired on ${certificate.notAfter.toISOString()}; move it away for a new one`,
-    );
+    const when = certificate.notAfter.toISOString();
+    throw new Error(`${keys.place(CA)}: the pool's CA expired on ${when}; move it away for a new one`);
   }
   return { certificate, key: await cryptoKey(createPrivateKey(keyPem)) };
 }
 
-async function newAuthorityFile(path: string, now: Date): Promise<string> {
+async function newAuthority(now: Date): Promise<string> {
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');
   const spki = publicKey.export({ type: 'spki', format: 'der' });
-  const keys = {
+  const pair = {
     privateKey: await cryptoKey(privateKey),
     publicKey: await webcrypto.subtle.importKey('spki', spki, 'Ed25519', true, ['verify']),
   };
-  const certificate = await createAuthority(keys, `Aquifer pool CA ${fingerprint(spki)}`, now);
-  const text = `${pemOf(privateKey)}${certificate.toString('pem')}\n`;
-  writeDurably(path, text);
-  return text;
+  const certificate = await createAuthority(pair, `Aquifer pool CA ${fingerprint(spki)}`, now);
+  return `${pemOf(privateKey)}${certificate.toString('pem')}\n`;
 }
 
-function ticketSigningKey(path: string): { readonly key: SigningKey; readonly x: string } {
-  const privateKey = createPrivateKey(readIfThere(path) ?? newKeyFile(path));
+async function ticketSigningKey(keys: KeyStore): Promise<{ readonly key: SigningKey; readonly x: string }> {
+  const make = (): Promise<string> => Promise.resolve(pemOf(generateKeyPairSync('ed25519').privateKey));
+  const privateKey = createPrivateKey(await keys.keep(TICKET_KEY, make));
   const { x } = createPublicKey(privateKey).export({ format: 'jwk' });
-  if (privateKey.asymmetricKeyType !== 'ed25519' || x === undefined) throw damaged(path);
+  if (privateKey.asymmetricKeyType !== 'ed25519' || x === undefined) throw damaged(keys.place(TICKET_KEY));
   return { key: { kid: fingerprint(Buffer.from(x, 'base64url')), privateKey }, x };
-}
-
-function newKeyFile(path: string): string {
-  const text = pemOf(generateKeyPairSync('ed25519').privateKey);
-  writeDurably(path, text);
-  return text;
 }
 
 const pemOf = (key: KeyObject): string => String(key.export({ type: 'pkcs8', format: 'pem' }));
