@@ -16,12 +16,22 @@ export const operatorSchema = z.strictObject({
     description: 'Where /livez, /readyz and /metrics are answered.',
     placeholder: 'HOST:PORT',
   }),
+  nodeApiListen: setting(listenAddressSchema.prefault('0.0.0.0:9962'), {
+    description: 'Where node agents reach the operator, over TLS.',
+    placeholder: 'HOST:PORT',
+  }),
+  nodeAgents: setting(
+    z
+      .array(z.string().regex(/^[a-z0-9-]+[/][a-z0-9.-]+$/, 'must be namespace/name'))
+      .default(['aquifer-system/aquifer-node']),
+    { description: 'The ServiceAccounts of node agents, as namespace/name.', placeholder: 'NAMES' },
+  ),
   leaseName: setting(z.string().min(1).max(253).default('aquifer-operator'), {
     description: 'The Lease that the replicas compete for: one of them leads.',
     placeholder: 'NAME',
   }),
-  leaseNamespace: setting(z.string().min(1).max(63), {
-    description: 'The namespace of the Lease.',
+  namespace: setting(z.string().min(1).max(63), {
+    description: 'The namespace of the operator, where its Lease, its keys and its certificate are kept.',
     placeholder: 'NAME',
     fallback: { text: '$POD_NAMESPACE, or aquifer-system', from: (env) => env['POD_NAMESPACE'] || 'aquifer-system' },
   }),

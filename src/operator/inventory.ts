@@ -53,6 +53,10 @@ export class Inventory {
     return this.#holds.get(claim.metadata.uid);
   }
 
+  nodesOf(claimUid: string): readonly string[] {
+    return [...new Set(this.#holds.get(claimUid)?.allocations.map(({ node }) => node))];
+  }
+
   /** The holds of the claims on one pool. */
   holdsOn(pool: string): Hold[] {
     return this.#holds

@@ -1,24 +1,17 @@
-import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { hostname } from 'node:os';
 import { helpText, wantsHelp } from '../config/help.ts';
 import { loadConfig } from '../config/load.ts';
 import { operatorSchema, type OperatorConfig } from '../config/operator.ts';
 import { connect } from '../kube/connection.ts';
-import { leaseStore } from '../kube/lease.ts';
 import { loadKubeConfig } from '../kube/load-config.ts';
-import { kindResources, podResources } from '../kube/resource.ts';
-import { kubeStore } from '../kube/store.ts';
 import { createLog } from '../log/log.ts';
 import { createMetrics } from '../metrics/registry.ts';
 import { serveProbes } from '../runtime/probe-server.ts';
 import { systemClock } from '../runtime/system-clock.ts';
 import { apiContact } from './api-contact.ts';
+import { runCluster } from './cluster.ts';
 import { operatorMetrics } from './metrics.ts';
-import { noSessions } from './no-sessions.ts';
-import { startReplica, type Replica } from './replica.ts';
-
-const MANAGER = 'aquifer-operator';
+import type { Replica } from './replica.ts';
 
 const HELP = {
   usage: 'aquifer operator [flags]',
@@ -61,26 +54,10 @@ async function run(config: OperatorConfig, signal: AbortSignal): Promise<void> {
     onExchange: contact.onExchange,
   });
   let replica: Replica | undefined;
-  const counts = operatorMetrics(metrics, () => replica?.stats());
+  const counts = operatorMetrics(metrics, () => replica?.lead()?.operator.stats());
   await using probes = await serveProbes({ listen: config.listen, readiness: { api: contact.check }, metrics });
-  log.info('standing by', { port: probes.port, lease: `${config.leaseNamespace}/${config.leaseName}` });
-
-  replica = startReplica(
-    {
-      store: kubeStore({ connection, clock: systemClock, manager: MANAGER, resources: kindResources }),
-      pods: kubeStore({ connection, clock: systemClock, manager: MANAGER, resources: podResources }),
-      lease: leaseStore(connection, { namespace: config.leaseNamespace, name: config.leaseName }),
-      identity: `${hostname()}_${randomUUID()}`,
-      leaseDurationMs: config.leaseDuration.ms,
-      sessions: noSessions,
-      clock: systemClock,
-      log,
-      agentGraceMs: config.agentGracePeriod.ms,
-      releaseTimeoutMs: config.releaseTimeout.ms,
-      ...counts,
-    },
-    signal,
-  );
-  await replica.ended;
+  log.info('standing by', { port: probes.port, lease: `${config.namespace}/${config.leaseName}` });
+  const started = (now: Replica): void => void (replica = now);
+  await runCluster({ config, connection, clock: systemClock, log, signal, started, ...counts });
   log.info('stopped', {});
 }

@@ -44,6 +44,8 @@ export interface Operator {
   /** The claim, if a ticket may be signed for it now. `uid` guards against another claim of the same name. */
   claimForTicket(claim: Key & { readonly uid?: string }): Result<VGPUClaim, ClaimRefusal>;
   stats(): OperatorStats;
+  /** The nodes that have a vGPU of the claim, or are about to. */
+  nodesOf(claimUid: string): readonly string[];
   /** Ends what is in work and begins nothing new. */
   stop(): Promise<void>;
 }
@@ -79,6 +81,7 @@ export function startOperator(options: OperatorOptions): Operator {
     ready,
     claimForTicket: (claim) =>
       claimForTicket(claim, { claims: informers.claims, inventory, ready: isReady && !abort.signal.aborted }),
+    nodesOf: (claimUid) => inventory.nodesOf(claimUid),
     stats: () => statsOf({ informers, queues, inventory, pods }),
     async stop() {
       abort.abort();

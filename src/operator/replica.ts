@@ -1,9 +1,8 @@
 import type { Kinds } from '../api/kinds.ts';
 import type { PodKinds } from '../api/pod.ts';
 import { fencedStore } from '../runtime/fenced-store.ts';
-import { campaign, type LeaseStore } from '../runtime/leadership.ts';
+import { campaign, type Leadership, type LeaseStore } from '../runtime/leadership.ts';
 import { startOperator, type Operator, type OperatorOptions } from './operator.ts';
-import type { OperatorStats } from './stats.ts';
 
 export interface ReplicaOptions extends OperatorOptions {
   readonly lease: LeaseStore;
@@ -12,9 +11,15 @@ export interface ReplicaOptions extends OperatorOptions {
   readonly leaseDurationMs: number;
 }
 
+/** What a replica has while it leads. */
+export interface Lead {
+  readonly operator: Operator;
+  readonly leadership: Pick<Leadership, 'epoch' | 'holds' | 'lost'>;
+}
+
 export interface Replica {
   /** Undefined while it stands by. */
-  stats(): OperatorStats | undefined;
+  lead(): Lead | undefined;
   /** Resolves once the signal has ended all. */
   readonly ended: Promise<void>;
 }
@@ -24,7 +29,7 @@ export interface Replica {
  * it reads anew each time. One that loses the Lease ends what is in work, and stands by again.
  */
 export function startReplica(options: ReplicaOptions, signal: AbortSignal): Replica {
-  let operator: Operator | undefined;
+  let lead: Lead | undefined;
   const { store, pods, lease, identity, clock, log, leaseDurationMs: durationMs } = options;
   const times = { durationMs, deadlineMs: (durationMs * 2) / 3, retryMs: (durationMs * 2) / 15 };
 
@@ -33,19 +38,19 @@ export function startReplica(options: ReplicaOptions, signal: AbortSignal): Repl
       const leadership = await campaign({ lease, identity, clock, log, ...times }, signal);
       if (leadership === undefined) return;
       const { holds } = leadership;
-      operator = startOperator({
+      const operator = startOperator({
         ...options,
         store: fencedStore<Kinds>(store, holds),
         ...(pods === undefined ? {} : { pods: fencedStore<PodKinds>(pods, holds) }),
       });
+      lead = { operator, leadership };
       await aborted(AbortSignal.any([signal, leadership.lost]));
-      const leaving = operator;
-      operator = undefined;
-      await leaving.stop();
+      lead = undefined;
+      await operator.stop();
       await leadership.release();
     }
   };
-  return { stats: () => operator?.stats(), ended: run() };
+  return { lead: () => lead, ended: run() };
 }
 
 const aborted = (signal: AbortSignal): Promise<void> =>

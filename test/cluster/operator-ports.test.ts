@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals
 import { publishConfigMap } from '../../src/kube/config-map.ts';
 import { secretTexts } from '../../src/kube/secrets.ts';
 import { tokenReviews } from '../../src/kube/token-reviews.ts';
+import { AGENT_ACCOUNT, agentToken, createServiceAccount } from '../support/agent-token.ts';
 import { uniqueName } from '../support/conformance/fixture.ts';
 import { startKube, type KubeFixture } from '../support/kube-fixture.ts';
 
@@ -13,10 +14,7 @@ jest.setTimeout(60_000);
 
 beforeAll(async () => {
   kube = await startKube([NAMESPACE]);
-  for (const name of ['default', 'aquifer-node']) {
-    const body = { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name } };
-    await kube.connection.call({ method: 'POST', path: `/api/v1/namespaces/${NAMESPACE}/serviceaccounts`, body });
-  }
+  await createServiceAccount(kube.connection, NAMESPACE, 'aquifer-node');
 }, 180_000);
 
 afterAll(async () => {
@@ -24,32 +22,12 @@ afterAll(async () => {
 });
 
 describe('tokens', () => {
-  /** A token as kubelet projects it into a pod of that node, or one that is bound to no pod. */
-  async function tokenFor(audience: string, node?: string): Promise<string> {
-    const pod = node === undefined ? undefined : await agentPod(node);
-    const boundObjectRef = pod && { apiVersion: 'v1', kind: 'Pod', ...pod };
-    const spec = { audiences: [audience], expirationSeconds: 600, ...(pod && { boundObjectRef }) };
-    const path = `/api/v1/namespaces/${NAMESPACE}/serviceaccounts/aquifer-node/token`;
-    const body = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec };
-    const { status } = (await kube.connection.call({ method: 'POST', path, body })) as { status: { token: string } };
-    return status.token;
-  }
-
-  async function agentPod(nodeName: string): Promise<{ name: string; uid: string }> {
-    const spec = { nodeName, serviceAccountName: 'aquifer-node', containers: [{ name: 'main', image: 'x' }] };
-    const body = { apiVersion: 'v1', kind: 'Pod', metadata: { name: uniqueName('agent') }, spec };
-    const path = `/api/v1/namespaces/${NAMESPACE}/pods`;
-    const { metadata } = (await kube.connection.call({ method: 'POST', path, body })) as {
-      metadata: { name: string; uid: string };
-    };
-    return { name: metadata.name, uid: metadata.uid };
-  }
-
+  const tokenFor = (audience: string, node?: string) => agentToken(kube.connection, audience, node);
   const review = (token: string) => tokenReviews(kube.connection, 'aquifer').review(token);
 
   test('of an agent’s pod name its ServiceAccount and its node', async () => {
     expect(await review(await tokenFor('aquifer', 'gpu-1'))).toEqual({
-      serviceAccount: `${NAMESPACE}/aquifer-node`,
+      serviceAccount: AGENT_ACCOUNT,
       node: 'gpu-1',
     });
   });

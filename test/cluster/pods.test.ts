@@ -8,6 +8,7 @@ import { kindResources, podResources } from '../../src/kube/resource.ts';
 import { kubeStore } from '../../src/kube/store.ts';
 import type { Store } from '../../src/runtime/store.ts';
 import { systemClock } from '../../src/runtime/system-clock.ts';
+import { createServiceAccount } from '../support/agent-token.ts';
 import { gpu } from '../support/builders.ts';
 import { claimDraft, uniqueName } from '../support/conformance/fixture.ts';
 import { eventually } from '../support/eventually.ts';
@@ -26,7 +27,7 @@ let store: Store<Kinds>;
 let pods: Store<PodKinds>;
 let operator: OperatorProcess;
 
-jest.setTimeout(120_000);
+jest.setTimeout(180_000);
 
 beforeAll(async () => {
   kube = await startKube([NAMESPACE, OTHER]);
@@ -34,17 +35,19 @@ beforeAll(async () => {
   const common = { connection, clock: systemClock, manager: 'test' };
   store = kubeStore({ ...common, resources: kindResources });
   pods = kubeStore({ ...common, resources: podResources });
-  for (const namespace of [NAMESPACE, OTHER]) {
-    const body = { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'default' } };
-    await connection.call({ method: 'POST', path: `/api/v1/namespaces/${namespace}/serviceaccounts`, body });
-  }
+  for (const namespace of [NAMESPACE, OTHER]) await createServiceAccount(connection, namespace, 'default');
   await applyPolicy();
   await store.create('GPUPool', { metadata: { name: 'default' }, spec: {} });
   await store.create('GPUNode', { metadata: { name: 'gpu-1' } });
   const agent = { version: '1', lastHeartbeatTime: new Date().toISOString(), endpoint: 'gpu-1:9960' };
   const status = { agent, gpus: [gpu('GPU-a', 0, { memory: '8Gi' })] };
   await store.patch('GPUNode', { name: 'gpu-1' }, { status }, { subresource: 'status' });
-  operator = await startOperatorProcess(kube.api.kubeconfig, ['--agent-grace-period', '1h']);
+  operator = await startOperatorProcess(kube.api.kubeconfig, [
+    '--agent-grace-period',
+    '1h',
+    '--release-timeout',
+    '500ms',
+  ]);
 }, 180_000);
 
 afterAll(async () => {

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { operatorClient, type OperatorClient } from '../../src/grpc/operator-client.ts';
 import { ok, type Result } from '../../src/lib/result.ts';
 import { openAuthority } from '../../src/operator/pki/authority.ts';
+import { directoryKeys } from '../../src/operator/pki/key-store.ts';
+import { serverIdentity } from '../../src/operator/pki/server-identity.ts';
 import type { Leader, PodFacts, SessionReport, TokenOwner } from '../../src/operator/node-api/ports.ts';
 import { serveNodeApi } from '../../src/operator/node-api/server.ts';
 import { sessionClosings } from '../../src/operator/node-api/session-closings.ts';
@@ -13,7 +15,6 @@ import { ticketIssuer } from '../../src/operator/ticket/issuer.ts';
 import { systemClock } from '../../src/runtime/system-clock.ts';
 import type { VGPUClaim } from '../../src/api/kinds.ts';
 import { boundTo, claim, recordingLog } from './builders.ts';
-import { serverTls } from './server-certificate.ts';
 
 const SERVER_NAME = 'aquifer-operator';
 export const AGENT = 'aquifer-system/aquifer-node';
@@ -24,8 +25,8 @@ export const newHolderKey = (): string =>
 /** Two replicas of an operator on loopback TLS, of which one leads, over tokens, pods and claims that a test sets. */
 export async function startOperators() {
   const directory = mkdtempSync(join(tmpdir(), 'aq-node-api-'));
-  const authority = await openAuthority({ directory, clock: systemClock });
-  const tls = await serverTls(authority, SERVER_NAME);
+  const authority = await openAuthority({ keys: directoryKeys(directory), clock: systemClock });
+  const tls = await serverIdentity(authority, SERVER_NAME);
   const tokens = new Map<string, TokenOwner>();
   const pods = new Map<string, PodFacts>();
   const nodesOfClaim = new Map<string, readonly string[]>();

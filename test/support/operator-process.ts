@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { eventually } from './eventually.ts';
 import { BackgroundProgram } from './background-program.ts';
 
 const MAIN = resolve(import.meta.dirname, '../../src/operator/main.ts');
@@ -10,6 +11,8 @@ const START_MS = 60_000;
 export interface OperatorProcess extends AsyncDisposable {
   /** The lines of its log. */
   log(): readonly Readonly<Record<string, unknown>>[];
+  /** Where it serves node agents. */
+  nodeApi(): Promise<string>;
   /** GET of its probe server. */
   probe(path: string): Promise<{ readonly status: number; readonly text: string }>;
   leads(): Promise<boolean>;
@@ -21,7 +24,16 @@ export interface OperatorProcess extends AsyncDisposable {
 /** Starts a replica that renews a Lease of three seconds; it is ready when its probes answer. */
 export async function startOperatorProcess(kubeconfig: string, args: readonly string[] = []): Promise<OperatorProcess> {
   const folder = mkdtempSync(join(tmpdir(), 'aq-operator-'));
-  const words = ['--kubeconfig', kubeconfig, '--listen', '127.0.0.1:0', '--lease-namespace', 'default'];
+  const words = [
+    '--kubeconfig',
+    kubeconfig,
+    '--listen',
+    '127.0.0.1:0',
+    '--namespace',
+    'default',
+    '--node-api-listen',
+    '127.0.0.1:0',
+  ];
   const command = [process.execPath, MAIN, ...words, '--lease-duration', '3s', ...args];
   const program = new BackgroundProgram('operator', command, join(folder, 'log'));
   const log = (): Record<string, unknown>[] =>
@@ -35,8 +47,11 @@ export async function startOperatorProcess(kubeconfig: string, args: readonly st
     const response = await fetch(`http://127.0.0.1:${String(portOf())}${path}`);
     return { status: response.status, text: await response.text() };
   };
+  const nodeApiPort = (): unknown => log().find(({ message }) => message === 'serving node agents')?.['port'];
   return {
     log,
+    nodeApi: async () =>
+      `ipv4:127.0.0.1:${String(await eventually(nodeApiPort, (port) => port !== undefined, START_MS))}`,
     probe,
     leads: async () => (await probe('/metrics')).text.includes('aquifer_operator_leader 1'),
     signal: (name) => program.signal(name),

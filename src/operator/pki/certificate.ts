@@ -1,6 +1,6 @@
 import 'reflect-metadata';
 import type * as X509 from '@peculiar/x509';
-import { randomBytes, type webcrypto } from 'node:crypto';
+import { randomBytes, webcrypto } from 'node:crypto';
 import { err, ok, type Result } from '../../lib/result.ts';
 
 // Not a static import: those of CommonJS modules may be run before reflect-metadata, which this one asks for when loaded.
@@ -84,6 +84,19 @@ export async function signServer(
     ],
   });
   return ok(server.toString('pem'));
+}
+
+/** A request for the certificate of a server of that name, and its key. */
+export async function certificateRequest(name: string): Promise<{ readonly csrPem: string; readonly keyPem: string }> {
+  const keys = (await webcrypto.subtle.generateKey(ED25519, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair;
+  const csr = await x509.Pkcs10CertificateRequestGenerator.create({
+    name: [{ CN: [name] }],
+    keys,
+    signingAlgorithm: ED25519,
+    extensions: [new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: name }])],
+  });
+  const der = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64');
+  return { csrPem: csr.toString('pem'), keyPem: `-----BEGIN PRIVATE KEY-----\n${der}\n-----END PRIVATE KEY-----\n` };
 }
 
 function parseCsr(pem: string): X509.Pkcs10CertificateRequest | undefined {

@@ -44,7 +44,8 @@ const wordsOf = ({ metadata }: Pod): Partial<Record<keyof typeof POD_ANNOTATIONS
     }),
   );
 
-const longRunning = ({ spec }: Pod): readonly string[] =>
+/** The containers that run for as long as the pod does: its sidecars and its own. */
+export const longRunning = ({ spec }: Pod): readonly string[] =>
   [...(spec.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === 'Always'), ...spec.containers].map(
     ({ name }) => name,
   );

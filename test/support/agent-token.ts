@@ -1,0 +1,35 @@
+import type { Connection } from '../../src/kube/connection.ts';
+import { uniqueName } from './conformance/fixture.ts';
+
+const NAMESPACE = 'aquifer-system';
+const NAME = 'aquifer-node';
+
+/** The ServiceAccount of node agents, as the operator is told of it. */
+export const AGENT_ACCOUNT = `${NAMESPACE}/${NAME}`;
+
+interface Named {
+  readonly metadata: { readonly name: string; readonly uid: string };
+}
+
+/** Makes what no controller of this API server makes: the ServiceAccount that pods of a namespace have. */
+export async function createServiceAccount(connection: Connection, namespace: string, name: string): Promise<void> {
+  const body = { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name } };
+  await connection.call({ method: 'POST', path: `/api/v1/namespaces/${namespace}/serviceaccounts`, body });
+}
+
+/** A token as kubelet projects it into an agent's pod on that node, or one that is bound to no pod. */
+export async function agentToken(connection: Connection, audience: string, node?: string): Promise<string> {
+  const pod = node === undefined ? undefined : await agentPod(connection, node);
+  const boundObjectRef = pod && { apiVersion: 'v1', kind: 'Pod', name: pod.metadata.name, uid: pod.metadata.uid };
+  const spec = { audiences: [audience], expirationSeconds: 600, ...(pod && { boundObjectRef }) };
+  const path = `/api/v1/namespaces/${NAMESPACE}/serviceaccounts/${NAME}/token`;
+  const body = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec };
+  const { status } = (await connection.call({ method: 'POST', path, body })) as { status: { token: string } };
+  return status.token;
+}
+
+async function agentPod(connection: Connection, nodeName: string): Promise<Named> {
+  const spec = { nodeName, serviceAccountName: NAME, containers: [{ name: 'main', image: 'x' }] };
+  const body = { apiVersion: 'v1', kind: 'Pod', metadata: { name: uniqueName('agent') }, spec };
+  return (await connection.call({ method: 'POST', path: `/api/v1/namespaces/${NAMESPACE}/pods`, body })) as Named;
+}
