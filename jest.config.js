@@ -11,6 +11,8 @@ const common = {
 
 /** @type {import('jest').Config} */
 export default {
+  // Only what hangs is to fail: a machine that has other things to do is no fault.
+  testTimeout: 60_000,
   projects: [
     {
       ...common,
