@@ -6,7 +6,8 @@ fn main() {
         "-z,defs",
         "-z,nodelete",
         "-z,now",
-        "-Bsymbolic-functions",
+        // Only functions are exported, so that this is -Bsymbolic-functions, which not every linker knows.
+        "-Bsymbolic",
     ] {
         println!("cargo:rustc-cdylib-link-arg=-Wl,{argument}");
     }
