@@ -24,7 +24,8 @@ run() {
 
 run unit npm test --silent -- --selectProjects unit
 run native cargo test --manifest-path native/Cargo.toml --workspace --release --locked --quiet --no-fail-fast
-run end-to-end npm test --silent -- --selectProjects e2e --runInBand
+# A failed test may leave a program: the run must end all the same.
+run end-to-end npm test --silent -- --selectProjects e2e --runInBand --forceExit
 run glibc scripts/check-glibc.sh "$cache"
 run fuzz scripts/fuzz.sh 60
 run kernels scripts/check-ptx.sh

@@ -58,7 +58,14 @@ export function makeDataDir(dirs: DataDir): void {
 
 /** Not `recursive`: Node then tries for ever below a directory that takes no entries, such as /proc. */
 function make(directory: string): void {
-  if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() === true) return;
+  if (isDirectory(directory)) return;
   if (!existsSync(dirname(directory))) make(dirname(directory));
-  mkdirSync(directory, { mode: 0o700 });
+  try {
+    mkdirSync(directory, { mode: 0o700 });
+  } catch (error) {
+    // Another serve may start on it at the same time; the lock of the store tells which of the two goes on.
+    if (!isDirectory(directory)) throw error;
+  }
 }
+
+const isDirectory = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;

@@ -160,12 +160,8 @@ describe('serve is stopped', () => {
     await own.cli(['apply', '-f', '-'], { stdin: `${POOL}---\n${claim('local', '1Gi', 30)}` });
     const running = own.start(['run', '--claim', 'local', '--', program]);
     await programsAtWork(own);
-    process.kill(own.pid, signal);
-    expect(await running.ended).toMatchObject({
-      code: 1,
-      stderr: expect.stringContaining('CUDA_ERROR_DEVICE_UNAVAILABLE (46)'),
-    });
-    await own.stop();
+    const [ran] = await Promise.all([running.ended, own.stop(signal)]);
+    expect(ran).toMatchObject({ code: 1, stderr: expect.stringContaining('CUDA_ERROR_DEVICE_UNAVAILABLE (46)') });
     expect(await processesLeft(dataDir)).toEqual([]);
   });
 

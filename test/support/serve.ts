@@ -53,7 +53,7 @@ export interface Serve extends AsyncDisposable {
   /** kill -9, as a crash would. What it had started lives on. */
   crash(): Promise<void>;
   /** Stops serve as its user would. @throws Error that lists the processes which are left. */
-  stop(): Promise<void>;
+  stop(signal?: NodeJS.Signals): Promise<void>;
 }
 
 const READY_MS = 30_000;
@@ -82,9 +82,9 @@ export async function startServe(options: ServeOptions = {}): Promise<Serve> {
       child.kill('SIGKILL');
       await ended;
     },
-    async stop() {
+    async stop(signal = 'SIGTERM') {
       stopped = true;
-      await endServe(child, ended, dataDir);
+      await endServe({ child, ended }, dataDir, signal);
     },
     async [Symbol.asyncDispose]() {
       if (stopped) return;
@@ -107,9 +107,9 @@ async function becomesReady(child: ChildProcess, output: () => string): Promise<
   }
 }
 
-async function endServe(child: ChildProcess, ended: Promise<Ran>, dataDir: string): Promise<void> {
+async function endServe({ child, ended }: Running, dataDir: string, signal: NodeJS.Signals): Promise<void> {
   const workers = workersOf(dataDir);
-  child.kill('SIGTERM');
+  child.kill(signal);
   const ran = await Promise.race([ended, sleep(STOP_MS, undefined, { ref: false })]);
   if (ran === undefined) child.kill('SIGKILL');
   if (ran?.code !== 0) throw new Error(`serve did not stop well (${ran?.code ?? 'not at all'}):\n${ran?.stderr ?? ''}`);
