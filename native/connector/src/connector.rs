@@ -15,13 +15,17 @@ use aquifer_control::{info, tls, warning};
 use serde_json::{Value, json};
 
 use crate::child::Child;
+use crate::door::Door;
 use crate::gateway_link::{GatewayKey, GatewayLink, Incoming};
-use crate::offer::{Offer, Terms};
+use crate::offer::Offer;
 use crate::program::Program;
+use crate::slots::Slots;
 use crate::state::{State, StoredOffer};
 
 const SIGNALS: u64 = 0;
 const CHILD: u64 = 1;
+/// The token of the connection to the node's agent.
+pub const AGENT: u64 = 2;
 const FIRST: u64 = 16;
 /// Tokens of the control socket, above all others.
 pub const CONTROL: u64 = 1 << 62;
@@ -45,14 +49,17 @@ pub struct Connector {
     pub state: State,
     pub identity: Identity,
     pub poller: Poller,
+    pub doors: HashMap<PathBuf, Door>,
+    door_tokens: HashMap<u64, PathBuf>,
     pub offers: HashMap<PathBuf, Offer>,
-    pub offer_tokens: HashMap<u64, PathBuf>,
     pub gateways: HashMap<GatewayKey, GatewayLink<Asked>>,
     gateway_tokens: HashMap<u64, GatewayKey>,
     /// By an id that is also the token of the program's stream.
     pub programs: HashMap<u64, Program>,
     pub program_tokens: HashMap<u64, u64>,
     pub server: Option<LineServer>,
+    /// On a node of a cluster.
+    pub slots: Option<Slots>,
     next_token: u64,
 }
 
@@ -62,13 +69,15 @@ impl Connector {
             identity: state.identity()?,
             poller: Poller::new()?,
             state,
+            doors: HashMap::new(),
+            door_tokens: HashMap::new(),
             offers: HashMap::new(),
-            offer_tokens: HashMap::new(),
             gateways: HashMap::new(),
             gateway_tokens: HashMap::new(),
             programs: HashMap::new(),
             program_tokens: HashMap::new(),
             server: None,
+            slots: None,
             next_token: FIRST,
         })
     }
@@ -91,7 +100,7 @@ impl Connector {
             if let Some((code, at)) = ending
                 && (at <= Instant::now() || self.gateways.values().all(GatewayLink::is_quiet))
             {
-                self.close_offers();
+                self.close_doors();
                 return Ok(code);
             }
             let wake = wake.into_iter().chain(ending.map(|(_, at)| at)).min();
@@ -101,6 +110,13 @@ impl Connector {
             {
                 match event.token {
                     SIGNALS => {}
+                    AGENT => {
+                        let heard = self
+                            .slots
+                            .as_mut()
+                            .map(|slots| slots.agent.serve(&self.poller));
+                        self.agent_says(heard.unwrap_or_default());
+                    }
                     CHILD => {
                         if let Some(code) = child.as_mut().and_then(Child::ended) {
                             child = None;
@@ -120,7 +136,7 @@ impl Connector {
                             "ended; the sessions live on",
                             sessions = self.session_count()
                         );
-                        self.close_offers();
+                        self.close_doors();
                         return Ok(0);
                     }
                 }
@@ -136,7 +152,7 @@ impl Connector {
             .is_some_and(|server| server.owns(event))
         {
             self.serve_control(event);
-        } else if let Some(path) = self.offer_tokens.get(&token).cloned() {
+        } else if let Some(path) = self.door_tokens.get(&token).cloned() {
             self.accept(&path);
         } else if let Some(program) = self.program_tokens.get(&token).copied() {
             self.program_event(program, token);
@@ -158,6 +174,12 @@ impl Connector {
             .into_iter()
             .chain(self.drop_overdue(now))
             .min();
+        if let Some(slots) = &mut self.slots {
+            let (incoming, next) = slots.agent.tick(&self.poller);
+            let again = (!incoming.is_empty()).then_some(now);
+            self.agent_says(incoming);
+            wake = wake.into_iter().chain(next).chain(again).min();
+        }
         for key in self.gateways.keys().cloned().collect::<Vec<_>>() {
             let tickets = self.tickets(&key);
             let Some(link) = self.gateways.get_mut(&key) else {
@@ -271,29 +293,40 @@ impl Connector {
 
     /// Offers a session socket; the same path again gets the new ticket.
     pub fn offer(&mut self, path: &Path, mode: u32, raw: Value) -> Result<(), Refusal> {
-        let terms = Terms::read(raw, &self.identity.public(), &self.state)?;
-        self.link_to(&terms.gateway)?;
-        match self.offers.get_mut(path).filter(|offer| offer.is_there()) {
-            Some(offer) => offer.take(mode, terms)?,
-            None => self.open_offer(path, mode, terms)?,
+        let offer = Offer::renewable(path, raw, &self.identity.public(), &self.state)?;
+        self.link_to(&offer.gateway)?;
+        match self.doors.get_mut(path).filter(|door| door.is_there(path)) {
+            Some(door) => door.set_mode(path, mode)?,
+            None => drop(self.open_door(path, mode)?),
         }
-        self.drop_unused_gateways();
-        Ok(())
+        self.put_up(offer)
     }
 
-    fn open_offer(&mut self, path: &Path, mode: u32, terms: Terms) -> Result<(), Refusal> {
+    /// Listens at `path`, in place of what listened there before. Gives the token that tells the two apart.
+    pub fn open_door(&mut self, path: &Path, mode: u32) -> Result<u64, Refusal> {
         let token = self.token();
-        let offer = Offer::open(path, mode, terms, token)?;
-        if let Err(error) = self.poller.add(&offer.listener, token) {
-            let _ = offer.close();
-            let message = format!("{}: {error}", path.display());
-            return Err(Refusal::new("SocketFailed", message));
+        let door = Door::open(path, mode, token, &self.poller)?;
+        self.door_tokens.insert(token, path.to_owned());
+        if let Some(old) = self.doors.insert(path.to_owned(), door) {
+            self.door_tokens.remove(&old.token);
         }
+        Ok(token)
+    }
+
+    fn close_door(&mut self, path: &Path) {
+        if let Some(door) = self.doors.remove(path) {
+            self.door_tokens.remove(&door.token);
+            let _ = door.close(path);
+        }
+    }
+
+    /// Puts a ticket behind the socket of its path.
+    pub fn put_up(&mut self, offer: Offer) -> Result<(), Refusal> {
+        self.link_to(&offer.gateway)?;
+        let path = offer.path.clone();
         info!("offered", socket = path.display(), claim = offer.file.claim);
-        self.offer_tokens.insert(token, path.to_owned());
-        if let Some(old) = self.offers.insert(path.to_owned(), offer) {
-            self.offer_tokens.remove(&old.token);
-        }
+        self.offers.insert(path, offer);
+        self.drop_unused_gateways();
         Ok(())
     }
 
@@ -317,13 +350,12 @@ impl Connector {
         let Some(offer) = self.offers.remove(path) else {
             return false;
         };
-        self.offer_tokens.remove(&offer.token);
         info!(
             "withdrawn",
             socket = path.display(),
             claim = offer.file.claim
         );
-        let _ = offer.close();
+        self.close_door(path);
         self.drop_unused_gateways();
         true
     }
@@ -332,7 +364,9 @@ impl Connector {
         let (offers, programs) = (&self.offers, &self.programs);
         let used = |key: &GatewayKey| {
             offers.values().any(|offer| offer.gateway == *key)
-                || programs.values().any(|program| program.gateway == *key)
+                || programs
+                    .values()
+                    .any(|program| program.gateway.as_ref() == Some(key))
         };
         self.gateways
             .retain(|key, link| !link.is_quiet() || used(key));
@@ -344,18 +378,22 @@ impl Connector {
     pub fn store_offers(&self) {
         let stored = |offer: &Offer| StoredOffer {
             socket_path: offer.path.clone(),
-            mode: offer.mode,
+            mode: self.doors.get(&offer.path).map_or(0o600, |door| door.mode),
             ticket_file: offer.raw.clone(),
         };
-        let offers: Vec<StoredOffer> = self.offers.values().map(stored).collect();
+        let offers = self
+            .offers
+            .values()
+            .filter(|offer| !self.is_slot(&offer.path));
+        let offers: Vec<StoredOffer> = offers.map(stored).collect();
         if let Err(reason) = self.state.store_offers(&offers) {
             warning!("the offers could not be stored", reason = reason);
         }
     }
 
-    fn close_offers(&mut self) {
-        for (_, offer) in self.offers.drain() {
-            let _ = offer.close();
+    fn close_doors(&mut self) {
+        for (path, door) in self.doors.drain() {
+            let _ = door.close(&path);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What `serve` asks of the connector of its host.
+//! What `serve`, or the device plugin of a node, asks of the connector of its host.
 
 use std::path::PathBuf;
 
@@ -23,6 +23,9 @@ enum Request {
     },
     Withdraw {
         socket_path: PathBuf,
+    },
+    PrepareSlot {
+        slot: String,
     },
     List,
 }
@@ -71,6 +74,10 @@ impl Connector {
                 let found = self.withdraw(&socket_path);
                 self.store_offers();
                 Ok(json!({"found": found}))
+            }
+            Request::PrepareSlot { slot } => {
+                self.prepare_slot(&slot)?;
+                Ok(json!({}))
             }
             Request::List => Ok(json!({
                 "key": self.identity.public().to_string(),

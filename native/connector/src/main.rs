@@ -1,14 +1,17 @@
 //! Hands programs a connection to their vGPU: it has the ticket, asks the gateway for a session, makes the data
 //! connection and passes it on. Nothing of a program's traffic goes through it.
 
+mod cgroup;
 mod child;
 mod connector;
 mod daemon;
+mod door;
 mod gateway_link;
 mod offer;
 mod program;
 mod programs;
 mod sessions;
+mod slots;
 mod state;
 mod ticket_file;
 
@@ -19,11 +22,13 @@ use aquifer_control::arguments::{Arguments, EXIT_ALREADY_RUNNING, EXIT_FAILURE, 
 use aquifer_control::line_server::LineServer;
 use aquifer_control::run_directory::{Claim, ClaimError};
 use aquifer_control::signals::Signals;
+use aquifer_control::upstream::Upstream;
 use aquifer_control::{error, info, log, process};
 use serde_json::{Map, Value};
 
 use crate::child::Child;
-use crate::connector::{CONTROL, Connector};
+use crate::connector::{AGENT, CONTROL, Connector};
+use crate::slots::Slots;
 use crate::state::State;
 use crate::ticket_file::TicketFile;
 
@@ -31,7 +36,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 const HELP: &str = "\
 usage: aquifer-connector --ticket FILE [--socket PATH] [--mode 0600] [--program -- COMMAND...]
-       aquifer-connector --control PATH --state-dir DIR [--run-dir DIR]
+       aquifer-connector --control PATH --state-dir DIR [--run-dir DIR] [--slots-dir DIR --agent PATH]
        aquifer-connector key [--state-dir DIR]
 
 Offers a socket through which programs of this host get sessions on a claim.
@@ -42,6 +47,9 @@ Offers a socket through which programs of this host get sessions on a claim.
   --program -- ...   runs COMMAND with the socket and the client libraries, and ends with its exit code
   --control PATH     takes offers from `aquifer serve` at this socket instead of a ticket
   --run-dir DIR      where connector.json is written with --control (default: the directory of PATH)
+  --slots-dir DIR    on a node of a cluster: attaches the containers of pods, each at the socket of its slot below DIR
+  --agent PATH       socket of the node's agent, which has the tickets of slots
+  --proc DIR         where the kernel shows the node's processes (default /proc)
   --state-dir DIR    key, renewed tickets, sessions (default $XDG_STATE_HOME/aquifer-connector)
   key                prints this connector's public key, for `aquifer ticket CLAIM --for KEY`
   --log text|json    form of the lines on stderr (default text)
@@ -87,6 +95,9 @@ fn run() -> Result<u8, Failure> {
         "state-dir",
         "control",
         "run-dir",
+        "slots-dir",
+        "agent",
+        "proc",
         "log",
     ];
     let switches = ["program", "help", "version"];
@@ -165,6 +176,13 @@ fn serve_control(control: &Path, arguments: &Arguments, directory: &Path) -> Res
                 reason = refusal
             );
         }
+    }
+    if let Some(directory) = arguments.value("slots-dir") {
+        let agent = arguments.required("agent").map_err(Failure::Usage)?;
+        let agent = Upstream::new("agent", agent.into(), AGENT, "connector", VERSION);
+        let proc = arguments.value("proc").unwrap_or("/proc").into();
+        connector.slots = Some(Slots::new(directory.into(), proc, agent));
+        connector.adopt_slots();
     }
     connector.adopt_sessions();
     let greeting = Map::from_iter([

@@ -1,16 +1,12 @@
-//! A session socket that programs of this host connect to, and the ticket that stands behind it.
+//! The ticket that stands behind a session socket.
 
-use std::fs::Permissions;
-use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aquifer_control::identity::HolderKey;
 use aquifer_control::refusal::Refusal;
 use aquifer_control::ticket::{LEEWAY_SECONDS, peek};
-use aquifer_control::{unix_socket, warning};
+use aquifer_control::warning;
 use serde_json::Value;
 
 use crate::gateway_link::GatewayKey;
@@ -30,11 +26,6 @@ pub fn now_seconds() -> u64 {
 
 pub struct Offer {
     pub path: PathBuf,
-    pub mode: u32,
-    pub listener: UnixListener,
-    /// Device and inode of the socket's name.
-    inode: (u64, u64),
-    pub token: u64,
     pub file: TicketFile,
     /// The file as it was given, to be stored.
     pub raw: Value,
@@ -45,68 +36,39 @@ pub struct Offer {
     pub trouble: Option<Refusal>,
 }
 
-/// What a ticket file comes to here: the newest ticket of its claim, and the gateway that honours it.
-pub struct Terms {
-    file: TicketFile,
-    raw: Value,
-    pub gateway: GatewayKey,
-}
+impl Offer {
+    /// A ticket that may have been renewed since it was given: the newer of it and the one stored is taken.
+    pub fn renewable(
+        path: &Path,
+        raw: Value,
+        holder: &HolderKey,
+        state: &State,
+    ) -> Result<Self, Refusal> {
+        let file = take_newest(TicketFile::from_value(raw.clone())?, holder, state);
+        Ok(Self::new(path, raw, bound_to(file, holder)?))
+    }
 
-impl Terms {
-    /// Reads a ticket file. The newer of the ticket given and the one stored is taken.
-    pub fn read(raw: Value, holder: &HolderKey, state: &State) -> Result<Self, Refusal> {
-        let file = take_newest(TicketFile::from_value(raw.clone())?, holder, state)?;
+    /// A ticket that was made just now.
+    pub fn fresh(path: &Path, raw: Value, holder: &HolderKey) -> Result<Self, Refusal> {
+        let file = TicketFile::from_value(raw.clone())?;
+        Ok(Self::new(path, raw, bound_to(file, holder)?))
+    }
+
+    fn new(path: &Path, raw: Value, file: TicketFile) -> Self {
         let gateway = GatewayKey {
             node: file.node.clone(),
             addresses: file.addresses.clone(),
             ca_pem: file.ca_pem.clone(),
         };
-        Ok(Self { file, raw, gateway })
-    }
-}
-
-impl Offer {
-    /// Listens.
-    pub fn open(path: &Path, mode: u32, terms: Terms, token: u64) -> Result<Self, Refusal> {
-        if !path.is_absolute() {
-            return Err(Refusal::new(
-                "BadRequest",
-                format!("socketPath: {} is not absolute", path.display()),
-            ));
-        }
-        let opened = unix_socket::listen(path, mode).and_then(|it| Ok((it, inode_of(path)?)));
-        let (listener, inode) = opened.map_err(|error| socket_failed(path, &error))?;
-        let renew_at = Some(Instant::now() + until_renewal(&terms.file));
-        Ok(Self {
+        let renew_at = Some(Instant::now() + until_renewal(&file));
+        Self {
             path: path.to_owned(),
-            mode,
-            listener,
-            inode,
-            token,
-            file: terms.file,
-            raw: terms.raw,
-            gateway: terms.gateway,
+            file,
+            raw,
+            gateway,
             renew_at,
             trouble: None,
-        })
-    }
-
-    /// Whether the path still leads to this offer's socket.
-    pub fn is_there(&self) -> bool {
-        inode_of(&self.path).is_ok_and(|inode| inode == self.inode)
-    }
-
-    /// Takes other terms for the same socket: programs that wait at it already are served, not sent away.
-    pub fn take(&mut self, mode: u32, terms: Terms) -> Result<(), Refusal> {
-        if mode != self.mode {
-            std::fs::set_permissions(&self.path, Permissions::from_mode(mode))
-                .map_err(|error| socket_failed(&self.path, &error))?;
-            self.mode = mode;
         }
-        self.renew_at = Some(Instant::now() + until_renewal(&terms.file));
-        (self.file, self.raw, self.gateway) = (terms.file, terms.raw, terms.gateway);
-        self.trouble = None;
-        Ok(())
     }
 
     /// Whether the gateway would open a session on its ticket.
@@ -156,30 +118,9 @@ impl Offer {
             }
         }
     }
-
-    /// Removes the socket's name, if it is still this one's.
-    pub fn close(self) -> io::Result<()> {
-        if self.is_there() {
-            std::fs::remove_file(&self.path)?;
-        }
-        Ok(())
-    }
 }
 
-fn inode_of(path: &Path) -> io::Result<(u64, u64)> {
-    let found = std::fs::symlink_metadata(path)?;
-    Ok((found.dev(), found.ino()))
-}
-
-fn socket_failed(path: &Path, error: &io::Error) -> Refusal {
-    Refusal::new("SocketFailed", format!("{}: {error}", path.display()))
-}
-
-fn take_newest(
-    mut file: TicketFile,
-    holder: &HolderKey,
-    state: &State,
-) -> Result<TicketFile, Refusal> {
+fn take_newest(mut file: TicketFile, holder: &HolderKey, state: &State) -> TicketFile {
     let stored = state.ticket(&file.ticket.payload.claim.uid);
     let stored = stored.and_then(|compact| Some((peek(&compact).ok()?, compact)));
     if let Some((ticket, compact)) =
@@ -191,6 +132,10 @@ fn take_newest(
             file.compact = compact;
         }
     }
+    file
+}
+
+fn bound_to(file: TicketFile, holder: &HolderKey) -> Result<TicketFile, Refusal> {
     match &file.ticket.holder {
         Some(bound) if bound != holder => {
             let message = format!(

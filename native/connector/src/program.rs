@@ -14,6 +14,7 @@ use aquifer_control::peer::Peer;
 use aquifer_control::tls_link::Socket;
 use serde_json::{Map, Value};
 
+use crate::cgroup::Container;
 use crate::gateway_link::GatewayKey;
 
 pub enum Stage {
@@ -37,7 +38,10 @@ pub struct Program {
     pub name: String,
     /// The socket it came through.
     pub offer: std::path::PathBuf,
-    pub gateway: GatewayKey,
+    /// Where it is sent to; not known before the ticket of a slot has come.
+    pub gateway: Option<GatewayKey>,
+    /// At a slot: which container it is in.
+    pub container: Option<Container>,
     pub stage: Stage,
     /// Its session, as soon as the gateway has given one.
     pub session: Option<String>,

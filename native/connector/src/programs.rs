@@ -25,9 +25,9 @@ impl Connector {
     /// Takes the programs that wait at a session socket.
     pub fn accept(&mut self, path: &Path) {
         while let Some((stream, _)) = self
-            .offers
+            .doors
             .get(path)
-            .and_then(|offer| offer.listener.accept().ok())
+            .and_then(|door| door.listener.accept().ok())
         {
             if self.programs.len() >= MAX_PROGRAMS {
                 warning!("program refused: too many", most = MAX_PROGRAMS);
@@ -42,9 +42,9 @@ impl Connector {
     }
 
     pub fn add_program(&mut self, path: &Path, stream: Option<UnixStream>, peer: Peer) {
-        let Some(gateway) = self.offers.get(path).map(|offer| offer.gateway.clone()) else {
-            return;
-        };
+        let gateway = self.offers.get(path).map(|offer| offer.gateway.clone());
+        let slots = self.slots.as_ref().filter(|_| self.is_slot(path));
+        let container = slots.and_then(|slots| slots.container_of(&peer));
         let (id, life_token, dial_token) = (self.token(), self.token(), self.token());
         let mut watched = self.poller.add(&peer.pidfd, life_token);
         if let Some(stream) = &stream {
@@ -65,6 +65,7 @@ impl Connector {
             name: String::new(),
             offer: path.to_owned(),
             gateway,
+            container,
             stage: Stage::Asking,
             session: None,
             asked: false,
@@ -161,8 +162,10 @@ impl Connector {
         };
         if let Some(session) = program.session {
             info!("session is being closed", session = session, why = why);
-            let request = json!({"op": "close", "session": session});
-            self.ask(&program.gateway, request, Asked::Close, CLOSE_PATIENCE);
+            if let Some(gateway) = &program.gateway {
+                let request = json!({"op": "close", "session": session});
+                self.ask(gateway, request, Asked::Close, CLOSE_PATIENCE);
+            }
             self.store_sessions();
         }
         self.drop_unused_gateways();
@@ -196,14 +199,16 @@ impl Connector {
             let refusal = if matches!(program.stage, Stage::Asking) {
                 Refusal::new("BadRequest", "no request within 5 s")
             } else {
-                let trouble = self
-                    .gateways
-                    .get(&program.gateway)
-                    .and_then(|link| link.trouble.clone());
-                let message = format!(
-                    "the gateway of {} did not answer in time",
-                    program.gateway.node
-                );
+                let link = program
+                    .gateway
+                    .as_ref()
+                    .and_then(|key| self.gateways.get(key));
+                let trouble = link.and_then(|link| link.trouble.clone());
+                let node = program
+                    .gateway
+                    .as_ref()
+                    .map_or("the claim", |key| &key.node);
+                let message = format!("the gateway of {node} did not answer in time");
                 trouble.unwrap_or_else(|| Refusal::new("GatewayUnavailable", message))
             };
             self.refuse(id, refusal);

@@ -19,13 +19,10 @@ use crate::state::StoredSession;
 impl Connector {
     /// Asks for the programs that wait, once the ticket is bound; refuses them where it cannot be.
     pub fn open_waiting(&mut self, path: &Path) {
-        let waiting = self.programs.iter().filter(|(_, program)| {
-            program.offer == path
-                && !program.asked
-                && matches!(program.stage, Stage::Opening | Stage::Inspecting)
-        });
-        let waiting: Vec<u64> = waiting.map(|(id, _)| *id).collect();
-        for id in waiting {
+        if self.is_slot(path) && !self.check_holders(path) {
+            return;
+        }
+        for id in self.waiting(path) {
             match self.offers.get(path) {
                 None => self.refuse(
                     id,
@@ -50,6 +47,16 @@ impl Connector {
         }
     }
 
+    /// Programs at a socket that have not been asked for yet.
+    pub fn waiting(&self, path: &Path) -> Vec<u64> {
+        let waiting = self.programs.iter().filter(|(_, program)| {
+            program.offer == path
+                && !program.asked
+                && matches!(program.stage, Stage::Opening | Stage::Inspecting)
+        });
+        waiting.map(|(id, _)| *id).collect()
+    }
+
     fn ask_for(&mut self, id: u64) {
         let Some(program) = self.programs.get_mut(&id) else {
             return;
@@ -59,7 +66,7 @@ impl Connector {
         };
         program.asked = true;
         let gateway = offer.gateway.clone();
-        program.gateway = gateway.clone();
+        program.gateway = Some(gateway.clone());
         let ticket = &offer.file.compact;
         let (request, asked) = if matches!(program.stage, Stage::Inspecting) {
             (
@@ -98,7 +105,12 @@ impl Connector {
     pub fn opened(&mut self, key: &GatewayKey, id: u64, answer: Answer) {
         let fields = match answer {
             Ok(fields) => fields,
-            Err(refusal) => return self.refuse(id, refusal),
+            Err(refusal) => {
+                if let (Some(slots), Some(program)) = (&mut self.slots, self.programs.get(&id)) {
+                    slots.doubt(&program.offer);
+                }
+                return self.refuse(id, refusal);
+            }
         };
         let text = |name: &str| fields.get(name).and_then(Value::as_str);
         let Some(session) = text("session").map(str::to_owned) else {
@@ -211,7 +223,7 @@ impl Connector {
         let ours = self
             .programs
             .values()
-            .filter(|program| program.gateway == *key);
+            .filter(|program| program.gateway.as_ref() == Some(key));
         let gone: Vec<String> = ours
             .filter_map(|program| program.session.clone())
             .filter(|session| !known.contains(session))

@@ -11,6 +11,8 @@ use aquifer_control::run_directory::{read, write_atomically};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::cgroup::Container;
+
 /// A session whose program lived when this was written.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -30,6 +32,15 @@ pub struct StoredOffer {
     pub socket_path: PathBuf,
     pub mode: u32,
     pub ticket_file: Value,
+}
+
+/// A slot as it was when this was written.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredSlot {
+    pub socket_path: PathBuf,
+    pub holder: Option<Container>,
+    pub ticket_file: Option<Value>,
 }
 
 pub struct State {
@@ -103,6 +114,14 @@ impl State {
             };
         }
         write_atomically(&path, &json!(sessions))
+    }
+
+    pub fn slots(&self) -> Vec<StoredSlot> {
+        read(&self.instance_path("slots")).unwrap_or_default()
+    }
+
+    pub fn store_slots(&self, slots: &[StoredSlot]) -> io::Result<()> {
+        write_atomically(&self.instance_path("slots"), &json!(slots))
     }
 
     pub fn offers(&self) -> Vec<StoredOffer> {

@@ -86,6 +86,20 @@ impl PidFd {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd as RawFd) }))
     }
 
+    /// Whether it has ended. While it has not, nobody else can have its pid.
+    pub fn has_ended(&self) -> io::Result<bool> {
+        let mut poll = libc::pollfd {
+            fd: self.0.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        // SAFETY: one pollfd, which lives through the call; it does not wait.
+        match unsafe { libc::poll(&mut poll, 1, 0) } {
+            -1 => Err(io::Error::last_os_error()),
+            ready => Ok(ready > 0),
+        }
+    }
+
     /// Sends `signal`. A process that has ended is no error.
     pub fn signal(&self, signal: i32) -> io::Result<()> {
         let none = std::ptr::null::<libc::siginfo_t>();
@@ -181,7 +195,13 @@ mod tests {
         };
         // SAFETY: one pollfd, which lives through the call.
         assert_eq!(unsafe { libc::poll(&mut poll, 1, 5_000) }, 1);
-        assert!(!id.is_alive());
+        assert!(!id.is_alive() && pidfd.has_ended().unwrap());
+        assert!(
+            !PidFd::of(ProcessId::own().unwrap().pid)
+                .unwrap()
+                .has_ended()
+                .unwrap()
+        );
         child.wait().unwrap();
         pidfd.signal(libc::SIGTERM).unwrap();
     }

@@ -1,5 +1,6 @@
 //! The pool as the gateway sees it: a CA, ticket keys, and a backend that says yes unless told otherwise.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -27,6 +28,10 @@ pub struct State {
     /// `admit` is refused with it.
     pub refuse: Option<(String, String)>,
     pub epoch: u64,
+    /// Which pod, by UID, has a slot.
+    pub slots: HashMap<String, String>,
+    /// Of which slots a ticket was asked for.
+    pub wanted: Vec<Value>,
     connections: Vec<UnixStream>,
 }
 
@@ -139,6 +144,12 @@ impl Backend {
 
     /// A signed ticket; `holder` is the `x` it is bound to; `change` may spoil the payload.
     pub fn ticket(&self, holder: Option<&str>, change: impl FnOnce(&mut Value)) -> String {
+        self.answering.ticket(holder, change)
+    }
+}
+
+impl Answering {
+    fn ticket(&self, holder: Option<&str>, change: impl FnOnce(&mut Value)) -> String {
         let mut payload = json!({
             "iss": "pool", "jti": "j", "iat": now(), "nbf": now(), "exp": now() + 600, "epoch": 1,
             "claim": {"namespace": "default", "name": "trainer", "uid": "claim-1"},
@@ -149,11 +160,9 @@ impl Backend {
             payload["cnf"] = json!({"jwk": {"kty": "OKP", "crv": "Ed25519", "x": x}});
         }
         change(&mut payload);
-        self.answering.sign(&payload)
+        self.sign(&payload)
     }
-}
 
-impl Answering {
     fn sign(&self, payload: &Value) -> String {
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let header = json!({"alg": "EdDSA", "typ": "aquifer-ticket+jwt", "kid": "k1"});
@@ -211,6 +220,20 @@ fn answer(request: &Value, state: &mut State, answering: &Answering) -> Value {
             let mut payload = payload_of(request["ticket"].as_str().unwrap());
             payload["cnf"] = json!({"jwk": {"kty": "OKP", "crv": "Ed25519", "x": holder}});
             json!({"ok": true, "ticket": answering.sign(&payload)})
+        }
+        "ticketFor" => {
+            state.wanted.push(request.clone());
+            let slot = request["slot"].as_str().unwrap();
+            if state.slots.get(slot).map(String::as_str) != request["podUid"].as_str() {
+                return json!({"ok": false, "reason": "PodNotFound", "message": "the slot is another pod's"});
+            }
+            let ticket = answering.ticket(request["holderKey"].as_str(), |_| ());
+            let address = format!("unix:{}", answering.work.join("run/gateway.sock").display());
+            json!({"ok": true, "ticketFile": {
+                "apiVersion": "aquifer.dev/v1alpha1", "kind": "Ticket",
+                "metadata": {"name": "trainer", "namespace": "default"}, "ca": answering.ca_pem,
+                "endpoints": [{"node": NODE, "address": address}], "ticket": ticket,
+            }})
         }
         "inspect" => json!({"ok": true, "vgpus": [{"uuid": request["ticket"]["vgpus"][0]["gpu"]}]}),
         "sessionEnded" => {

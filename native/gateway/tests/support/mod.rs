@@ -2,6 +2,7 @@
 #![allow(dead_code)] // Each test file uses its own part of it.
 
 pub mod backend;
+pub mod connector;
 pub mod holder;
 
 use std::io::{BufRead, BufReader, Write};
