@@ -1,24 +1,18 @@
 import { z } from 'zod';
 import { VERSION } from '../lib/version.ts';
+import { directory, kubeletDir, runDir } from './node.ts';
+import { logLevel } from './operation.ts';
 import { setting } from './setting.ts';
 import { listenAddressSchema } from './values.ts';
 
-const directory = (standard: string) => z.string().regex(/^\//, 'must be an absolute path').default(standard);
-
-/** The settings of the device plugin. Every path is the same on the node and in the plugin's container. */
+/** The settings of the device plugin. */
 export const devicePluginSchema = z.strictObject({
-  kubeletDir: setting(directory('/var/lib/kubelet'), {
-    description: "Kubelet's root directory; its sockets lie in device-plugins and pod-resources.",
-    placeholder: 'DIR',
-  }),
+  kubeletDir,
   stateDir: setting(directory('/var/lib/aquifer/device-plugin'), {
     description: 'Directory for the list of slices that was told last.',
     placeholder: 'DIR',
   }),
-  runDir: setting(directory('/run/aquifer'), {
-    description: 'Directory for the slots and the sockets of the node.',
-    placeholder: 'DIR',
-  }),
+  runDir,
   clientDir: setting(directory(`/var/lib/aquifer/client/${VERSION}`), {
     description: 'Directory of the client libraries that containers get. What is in it must never change.',
     placeholder: 'DIR',
@@ -38,9 +32,7 @@ export const devicePluginSchema = z.strictObject({
     description: 'Where /livez, /readyz and /metrics are answered.',
     placeholder: 'HOST:PORT',
   }),
-  logLevel: setting(z.enum(['error', 'warn', 'info', 'debug']).default('info'), {
-    description: 'How much is logged.',
-  }),
+  logLevel,
 });
 
 export type DevicePluginConfig = Readonly<z.output<typeof devicePluginSchema>>;

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { dataDirectory } from './data-directory.ts';
 import { agentGracePeriod, logLevel, releaseTimeout } from './operation.ts';
 import { setting } from './setting.ts';
-import { durationSchema, listenAddressSchema, softwareGpusSchema } from './values.ts';
+import { durationSchema, listenAddressSchema, nodeNameSchema, softwareGpusSchema } from './values.ts';
 
 /** A host name as the name of a node: Kubernetes allows lower-case letters, digits, `-` and `.` only. */
 const nodeNameOf = (host: string): string =>
@@ -39,17 +39,11 @@ export const serveSchema = z
         'Where programs of other hosts reach the gateway. The default is for this host only; 0.0.0.0:9960 is for all.',
       placeholder: 'HOST:PORT',
     }),
-    nodeName: setting(
-      z
-        .string()
-        .max(253)
-        .regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/, 'must be lower-case letters, digits, "-" and "."'),
-      {
-        description: 'Name of this node, and of its GPUNode.',
-        placeholder: 'NAME',
-        fallback: { text: 'the host name', from: () => nodeNameOf(hostname()) },
-      },
-    ),
+    nodeName: setting(nodeNameSchema, {
+      description: 'Name of this node, and of its GPUNode.',
+      placeholder: 'NAME',
+      fallback: { text: 'the host name', from: () => nodeNameOf(hostname()) },
+    }),
     heartbeatInterval: setting(durationSchema.prefault('5s'), {
       description: 'How often the node reports that it is alive.',
       placeholder: 'SPAN',

@@ -3,6 +3,12 @@ import { parseQuantity } from '../api/quantity.ts';
 
 /** The values that settings are made of: texts that a person writes, and what they stand for. */
 
+/** A name that Kubernetes lets a node have. */
+export const nodeNameSchema = z
+  .string()
+  .max(253)
+  .regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/, 'must be lower-case letters, digits, "-" and "."');
+
 export interface Duration {
   readonly ms: number;
 }

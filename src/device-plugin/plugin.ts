@@ -1,11 +1,11 @@
 import { chmodSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { givenOut } from '../grpc/pod-resources.ts';
 import { reconnectingClient } from '../ipc/reconnecting-client.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import { VERSION } from '../lib/version.ts';
 import type { PluginCounts } from './counts.ts';
-import { givenOut } from './pod-resources.ts';
 import { keepRegistered, type Registrar } from './registrar.ts';
 import type { Resource } from './resource.ts';
 import { readSavedList, saveList } from './saved-list.ts';

@@ -2,10 +2,10 @@ import { request as requestHttp, type ClientRequest, type IncomingMessage } from
 import { request as requestHttps } from 'node:https';
 import type { Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
-import type { KubeConfig } from '@kubernetes/client-node';
 import type { Clock } from '../lib/clock.ts';
 import { stopwatch } from '../runtime/stopwatch.ts';
 import { StoreError } from '../runtime/store.ts';
+import type { ApiAccess } from './access.ts';
 import { Credentials, type Prepared } from './credentials.ts';
 import { connectionError, statusError } from './errors.ts';
 
@@ -22,7 +22,7 @@ export interface Call {
   readonly timeoutMs?: number;
 }
 
-/** The API server of a KubeConfig, over connections that are kept. */
+/** The API server of a kubeconfig or a ServiceAccount, over connections that are kept. */
 export interface Connection extends Disposable {
   /** The body of the answer. @throws StoreError if there is none, or it says no. */
   call(call: Call): Promise<unknown>;
@@ -39,13 +39,13 @@ export interface Exchange {
 
 export interface ConnectionOptions {
   /** Called again from time to time, because credentials change. */
-  readonly loadConfig: () => KubeConfig;
+  readonly loadConfig: () => ApiAccess;
   readonly clock: Clock;
   readonly onExchange?: (exchange: Exchange) => void;
 }
 
 /**
- * Requests to the API server. client-node says where it is and who we are; the requests are made here, because those of
+ * Requests to the API server. A kubeconfig says where it is and who we are; the requests are made here, because those of
  * client-node open a connection each (docs/decisions/0010).
  */
 export function connect({ loadConfig, clock, onExchange }: ConnectionOptions): Connection {
@@ -89,13 +89,10 @@ export function connect({ loadConfig, clock, onExchange }: ConnectionOptions): C
   };
 }
 
-function serverOf(config: KubeConfig): URL {
+function serverOf(config: ApiAccess): URL {
   const server = config.getCurrentCluster()?.server ?? '';
   if (URL.canParse(server)) return new URL(server);
-  throw new StoreError(
-    'Unavailable',
-    `the kubeconfig names no API server in its context ${config.getCurrentContext()}`,
-  );
+  throw new StoreError('Unavailable', `there is no API server in the context ${config.getCurrentContext()}`);
 }
 
 async function prepared(call: Call, credentials: Credentials): Promise<Prepared> {

@@ -1,7 +1,7 @@
 import { Agent as PlainAgent, type OutgoingHttpHeaders } from 'node:http';
 import { Agent, type AgentOptions, type RequestOptions } from 'node:https';
-import type { KubeConfig } from '@kubernetes/client-node';
 import type { Clock } from '../lib/clock.ts';
+import type { ApiAccess } from './access.ts';
 
 const RENEW_MS = 60_000; // As client-go does; kubelet writes a projected token anew when a fifth of its life is left.
 const RENEW_AT_MOST_EVERY_MS = 1000;
@@ -16,17 +16,17 @@ export interface Prepared {
 }
 
 /**
- * The credentials of a KubeConfig and the connections that they opened. They are read anew every minute and whenever
+ * The credentials of an ApiAccess and the connections that they opened. They are read anew every minute and whenever
  * they were refused; only other TLS settings need other connections. Requests in work keep the old ones until they end.
  */
 export class Credentials implements Disposable {
-  readonly #load: () => KubeConfig;
+  readonly #load: () => ApiAccess;
   readonly #clock: Pick<Clock, 'now'>;
   #prepared: Promise<Prepared> | undefined;
   #readMs = 0;
   #kept: { readonly agent: PlainAgent; readonly identity: string } | undefined;
 
-  constructor(load: () => KubeConfig, clock: Pick<Clock, 'now'>) {
+  constructor(load: () => ApiAccess, clock: Pick<Clock, 'now'>) {
     this.#load = load;
     this.#clock = clock;
   }
@@ -68,7 +68,7 @@ export class Credentials implements Disposable {
     return { headers, agent: this.#agentFor(config, options), ...(auth == null ? {} : { auth }) };
   }
 
-  #agentFor(config: KubeConfig, options: RequestOptions): PlainAgent {
+  #agentFor(config: ApiAccess, options: RequestOptions): PlainAgent {
     const cluster = config.getCurrentCluster();
     const { ca, cert, key, servername, rejectUnauthorized } = options;
     const tls = { ca, cert, key, servername, rejectUnauthorized };

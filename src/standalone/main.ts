@@ -7,8 +7,8 @@ import { createLog } from '../log/log.ts';
 import { systemClock } from '../runtime/system-clock.ts';
 import { StoreError } from '../runtime/store.ts';
 import { dataDirAt } from './data-dir.ts';
-import { NoGpus, nvidiaGpus, softwareGpus, type GpuSource } from './gpu-source.ts';
-import { installPrefix, type InstallPrefix } from './install-prefix.ts';
+import { NoGpus, nvidiaGpus, softwareGpus, type GpuSource } from '../backend/gpu-source.ts';
+import { installPrefix, type InstallPrefix } from '../backend/install-prefix.ts';
 import { serve } from './serve.ts';
 
 const HELP = {
@@ -62,7 +62,9 @@ async function run(config: ServeConfig): Promise<void> {
 function gpusOf({ softwareGpus: wanted, dataDir }: ServeConfig, prefix: InstallPrefix): Promise<GpuSource> {
   if (wanted === undefined) return nvidiaGpus(prefix.worker);
   const setting = `${wanted.count}x${formatBytes(wanted.memoryBytes)}`;
-  return Promise.resolve(softwareGpus(setting, { prefix, dirs: dataDirAt(dataDir), env: process.env }));
+  return Promise.resolve(
+    softwareGpus(setting, { prefix, stateDir: dataDirAt(dataDir).softwareGpus, env: process.env }),
+  );
 }
 
 function explain(error: unknown): number {

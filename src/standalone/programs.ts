@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { ListenAddress } from '../config/values.ts';
 import { VERSION } from '../lib/version.ts';
 import type { DataDir } from './data-dir.ts';
-import type { InstallPrefix } from './install-prefix.ts';
+import type { InstallPrefix } from '../backend/install-prefix.ts';
 import type { NativeProgram } from './native-process.ts';
 
 export interface ProgramsOptions {

@@ -13,8 +13,8 @@ import type { Store } from '../runtime/store.ts';
 import { serveApi } from './api-server.ts';
 import { dataDirAt, makeDataDir, type DataDir } from './data-dir.ts';
 import { endpointOf } from './endpoint.ts';
-import type { GpuSource } from './gpu-source.ts';
-import type { InstallPrefix } from './install-prefix.ts';
+import type { GpuSource } from '../backend/gpu-source.ts';
+import type { InstallPrefix } from '../backend/install-prefix.ts';
 import { localOffers } from './local-offers.ts';
 import type { NativeProgram } from './native-process.ts';
 import { openPoolAuthority, type PoolAuthority } from './pool-authority.ts';
@@ -125,7 +125,7 @@ async function startControl(
     clock,
     log,
     node,
-    labels: {},
+    labels: () => Promise.resolve({}),
     authority: authority.gateway,
     agent: {
       version: VERSION,

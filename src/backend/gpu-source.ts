@@ -1,7 +1,6 @@
 import { join } from 'node:path';
-import { readInventory, type InventoryOptions } from '../backend/inventory.ts';
-import type { DataDir } from './data-dir.ts';
 import type { InstallPrefix } from './install-prefix.ts';
+import { readInventory, type InventoryOptions } from './inventory.ts';
 
 /** Which driver the GPUs of this host are reached through. */
 export type GpuSource = Pick<InventoryOptions, 'driver' | 'nvml' | 'environment'>;
@@ -11,12 +10,14 @@ export class NoGpus extends Error {
   override readonly name = 'NoGpus';
 }
 
-const NVIDIA: GpuSource = { driver: 'libcuda.so.1', nvml: 'libnvidia-ml.so.1', environment: {} };
+/** Those of NVIDIA's driver, where there are any. */
+export const NVIDIA: GpuSource = { driver: 'libcuda.so.1', nvml: 'libnvidia-ml.so.1', environment: {} };
 
 /** Where software GPUs are and run. */
 interface SoftwareGpuPlace {
   readonly prefix: Pick<InstallPrefix, 'softwareGpuLibraries'>;
-  readonly dirs: DataDir;
+  /** Where their processes meet. */
+  readonly stateDir: string;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
@@ -24,14 +25,14 @@ interface SoftwareGpuPlace {
  * Software GPUs: `setting` is COUNTxMEMORY, such as 2x8Gi. Their processes share what they do through a directory; their model
  * and whatever else they can be told is taken from the variables of `env` that begin with `SOFTGPU_`.
  */
-export function softwareGpus(setting: string, { prefix, dirs, env }: SoftwareGpuPlace): GpuSource {
+export function softwareGpus(setting: string, { prefix, stateDir, env }: SoftwareGpuPlace): GpuSource {
   const own = Object.entries(env).filter(
     (entry): entry is [string, string] => entry[0].startsWith('SOFTGPU_') && entry[1] !== undefined,
   );
   return {
     driver: join(prefix.softwareGpuLibraries, 'libcuda.so.1'),
     nvml: join(prefix.softwareGpuLibraries, 'libnvidia-ml.so.1'),
-    environment: { ...Object.fromEntries(own), SOFTGPU_DEVICES: setting, SOFTGPU_STATE_DIR: dirs.softwareGpus },
+    environment: { ...Object.fromEntries(own), SOFTGPU_DEVICES: setting, SOFTGPU_STATE_DIR: stateDir },
   };
 }
 

@@ -13,7 +13,7 @@ export interface InstallPrefix {
   readonly softwareGpuLibraries: string;
 }
 
-/** This file is PREFIX/lib/aquifer/js/standalone/install-prefix.js; from a source tree, the prefix is build/dist. */
+/** This file is PREFIX/lib/aquifer/js/backend/install-prefix.js; from a source tree, the prefix is build/dist. */
 function defaultPrefix(): string {
   const file = fileURLToPath(import.meta.url);
   return file.endsWith('.ts') ? resolve(file, '../../../build/dist') : resolve(file, '../../../../..');
