@@ -10,7 +10,7 @@ import { readLedgers, removeLedgers } from './ledger-directory.ts';
 import { startNodeReporter } from './node-reporter.ts';
 import type { Agent } from './node-status.ts';
 import type { Authority, WorkerPaths } from './ports.ts';
-import { createSessionRegistry, type Session } from './session-registry.ts';
+import { createSessionRegistry, type Session, type SessionListener } from './session-registry.ts';
 import { startUsageSampler } from './usage-sampler.ts';
 import type { UsageSample } from './usage.ts';
 
@@ -20,7 +20,7 @@ export interface BackendOptions {
   readonly log: Log;
   readonly authority: Authority;
   readonly node: string;
-  readonly labels: Readonly<Record<string, string>>;
+  readonly labels: () => Promise<Readonly<Record<string, string>>>;
   readonly agent: Agent;
   readonly inventory: () => Promise<readonly Gpu[]>;
   /** How often the GPUs are looked at and reported. */
@@ -28,6 +28,8 @@ export interface BackendOptions {
   readonly workers: WorkerPaths;
   /** Where the gateway finds us. */
   readonly socket: string;
+  /** Is told of each session that begins, and of each that ends, with the gateway's word for why. */
+  readonly onSession?: SessionListener;
 }
 
 /** The GPU node's part of the control plane. */
@@ -35,6 +37,8 @@ export interface Backend extends AsyncDisposable {
   readonly gpus: () => readonly Gpu[];
   readonly sessions: () => readonly Session[];
   readonly usage: () => UsageSample;
+  /** Why the node was not reported, if it was not. */
+  readonly trouble: () => string | undefined;
   /** Resolves once the gateway has told which sessions live: from then on programs can be served. */
   readonly connected: Promise<void>;
   /** Ends all sessions of a claim, and refuses new ones: it is about to give its share back. */
@@ -45,7 +49,7 @@ export interface Backend extends AsyncDisposable {
 export async function startBackend(options: BackendOptions): Promise<Backend> {
   const { clock, log, authority, workers, socket } = options;
   await using stack = new AsyncDisposableStack();
-  const registry = createSessionRegistry();
+  const registry = createSessionRegistry(options.onSession);
   const sampler = stack.use(startUsageSampler(workers.ledgers, clock, (err) => log.warn('usage not read', { err })));
   const reporter = stack.use(await startNodeReporter({ ...options, intervalMs: options.heartbeatMs }));
   const answer = gatewayService({
@@ -72,6 +76,7 @@ export async function startBackend(options: BackendOptions): Promise<Backend> {
     gpus: reporter.gpus,
     sessions: registry.list,
     usage: sampler.current,
+    trouble: reporter.trouble,
     connected,
     async closeClaim(claimUid, deadline) {
       const outcome = await closeClaim({ clock, registry, gateways }, claimUid, deadline);

@@ -36,9 +36,9 @@ export function gatewayService(
     renew: async ({ ticket, holderKey }) => ({ ticket: await authority.renew(ticket, holderKey) }),
     inspect: async ({ ticket }) => ({ vgpus: ticket.vgpus.map((vgpu) => inspected(deps, ticket.claim.uid, vgpu)) }),
     sessionEnded: async ({ session, reason }) => {
-      const ended = registry.remove(session);
-      if (ended !== undefined)
-        log.info('session ended', { session, object: nameOf(ended), reason: reason ?? 'Unknown' });
+      const why = reason ?? 'Unknown';
+      const ended = registry.remove(session, why);
+      if (ended !== undefined) log.info('session ended', { session, object: nameOf(ended), reason: why });
       return {};
     },
     sessions: async ({ sessions }, reported) => {

@@ -31,14 +31,17 @@ export interface SessionRegistry {
   readonly list: () => readonly Session[];
   ofClaim(uid: string): readonly Session[];
   add(session: Session): void;
-  remove(id: string): Session | undefined;
+  remove(id: string, reason: string): Session | undefined;
   /** Forgets all sessions but these; those that were not known are taken in as `rebuild` has them. */
   replace(living: ReadonlySet<string>, rebuild: (id: string) => Session | undefined): void;
   /** Calls back after every change, until disposed. */
   onChange(callback: () => void): Disposable;
 }
 
-export function createSessionRegistry(): SessionRegistry {
+/** `ended` is why; undefined for a session that begins. */
+export type SessionListener = (session: Session, ended: string | undefined) => void;
+
+export function createSessionRegistry(told: SessionListener = () => undefined): SessionRegistry {
   let sessions: ReadonlyMap<string, Session> = new Map();
   const callbacks = new Set<() => void>();
   const set = (next: ReadonlyMap<string, Session>): void => {
@@ -49,10 +52,14 @@ export function createSessionRegistry(): SessionRegistry {
   return {
     list: () => [...sessions.values()],
     ofClaim: (uid) => [...sessions.values()].filter(({ claim }) => claim.uid === uid),
-    add: (session) => set(new Map(sessions).set(session.session, session)),
-    remove(id) {
+    add(session) {
+      set(new Map(sessions).set(session.session, session));
+      told(session, undefined);
+    },
+    remove(id, reason) {
       const known = sessions.get(id);
       if (known === undefined) return undefined;
+      told(known, reason);
       set(new Map([...sessions].filter(([key]) => key !== id)));
       return known;
     },
@@ -61,7 +68,10 @@ export function createSessionRegistry(): SessionRegistry {
         const session = sessions.get(id) ?? rebuild(id);
         return session === undefined ? [] : [[id, session] as const];
       });
+      const before = sessions;
       set(new Map(next));
+      for (const [id, session] of before) if (!living.has(id)) told(session, 'Unknown');
+      for (const [id, session] of next) if (!before.has(id)) told(session, undefined);
     },
     onChange(callback) {
       callbacks.add(callback);
