@@ -2,7 +2,7 @@
 # Runs the program with the Node that was installed beside it, wherever PREFIX is.
 self=$(readlink -f "$0") || exit 1
 prefix=${self%/bin/*}
-# Programs of their own: serve alone opens the database, operator alone speaks to the Kubernetes API, device-plugin to kubelet.
+# Programs of their own: serve alone opens the database, operator and backend speak to the Kubernetes API, device-plugin to kubelet.
 memory=
 case ${1-} in
   serve) application=standalone ;;
@@ -15,6 +15,10 @@ case ${1-} in
     application=device-plugin
     # It gives up speed, of which it needs none: its code is interpreted.
     memory='--lite-mode --optimize-for-size --max-semi-space-size=1 --max-old-space-size=48'
+    ;;
+  backend)
+    application=backend
+    memory='--optimize-for-size --max-semi-space-size=1'
     ;;
   *) application=cli ;;
 esac

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { placeholderOf } from '../../src/config/arguments.ts';
+import { backendSchema } from '../../src/config/backend.ts';
 import { devicePluginSchema } from '../../src/config/device-plugin.ts';
 import { operatorSchema } from '../../src/config/operator.ts';
 import { serveSchema } from '../../src/config/serve.ts';
@@ -18,6 +19,7 @@ export function configurationPage(): string {
     ...section('aquifer serve', serveSchema),
     ...section('aquifer operator', operatorSchema),
     ...section('aquifer device-plugin', devicePluginSchema),
+    ...section('aquifer backend', backendSchema),
     '',
   ].join('\n\n');
 }

@@ -25,6 +25,10 @@ export const verbs: readonly Verb[] = [
 const programLines: readonly VerbLine[] = [
   { name: 'serve', summary: 'Pool the GPUs of this host and serve claims, until stopped' },
   { name: 'operator', summary: 'Pool the GPUs of a Kubernetes cluster; for pods, not for people' },
+  {
+    name: 'backend',
+    summary: "Have the tickets of a node's containers, and serve its GPUs; for pods, not for people",
+  },
   { name: 'device-plugin', summary: "Offer a node's slots and slices to its kubelet; for pods, not for people" },
 ];
 
