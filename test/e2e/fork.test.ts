@@ -91,9 +91,9 @@ test('eight processes share a claim, all work, and together they have no more th
   const programs = await Promise.all(Array.from({ length: 8 }, () => start()));
   expect((await sessionsOf(serve)).length).toBe(8);
   const answers = await Promise.all(programs.map((it) => it.ask('alloc 150')));
-  // 6 x 150 MiB fit into 1 GiB, 7 do not. Each session may hold 36 MiB ahead of use: with 8 of them 4 fit in any case.
+  // 6 x 150 MiB fit into 1 GiB, 7 do not. What sessions hold ahead of use may cost the sixth.
   const had = answers.filter((it) => it === 'ok').length;
-  expect([4, 5, 6]).toContain(had);
+  expect([5, 6]).toContain(had);
   expect(answers.filter((it) => it === 'CUDA_ERROR_OUT_OF_MEMORY').length).toBe(8 - had);
   const counted = await Promise.all(programs.map((it) => it.ask('histogram')));
   expect(counted.every((it) => it === 'ok')).toBe(true);

@@ -65,7 +65,8 @@ impl Session {
         if call.bytes > left {
             return (Err(CUDA_ERROR_OUT_OF_MEMORY), left);
         }
-        let ahead = MOST_AHEAD.min((left - call.bytes) / 8);
+        // What is held ahead the claim's other sessions cannot have: the less is left, the less of it.
+        let ahead = MOST_AHEAD.min((left - call.bytes) / 32);
         let granted = self.grant(vgpu, call.bytes, ahead);
         if let Ok((offset, bytes)) = granted {
             self.outbox.push(
