@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// Copies that wait in blocks of their own at most; more hold up their stream instead.
 const MOST_WAITING_BLOCKS: usize = 16;
 
+/// Bytes of a copy that go through one block at a time: the first byte leaves when the GPU was told of two such parts.
+const STAGED_BYTES: usize = 128 << 10;
+
 /// A copy of device memory to the client's `destination`.
 pub struct CopyOut {
     pub from: Rectangle,
@@ -38,7 +41,7 @@ impl CopyOut {
         }
         let most = outbox.connection.piece_bytes().min(BLOCK_BYTES);
         if !self.host_accessible {
-            return self.run_staged(driver, outbox, most);
+            return self.run_staged(driver, outbox, most.min(STAGED_BYTES));
         }
         let mut packed = Vec::new();
         let mut offset = 0;
