@@ -53,19 +53,6 @@ test('the exit code and the signals of the program are its own', async () => {
   expect(piped).toEqual({ code: 0, stdout: 'y\n', stderr: '' });
 }, 60_000);
 
-test('a program is not cut when serve is killed, and the next serve has its session', async () => {
-  const running = serve.start(['run', '--claim', 'trainer', '--', matmul, KERNELS, '64', '6']);
-  expect((await programsAtWork(serve)).map(({ transport }) => transport)).toEqual(['unix']);
-  await serve.crash();
-  serve = await startServe({ dataDir: serve.dataDir });
-  expect(await transports(serve)).toEqual(['unix']);
-  expect(await running.ended).toMatchObject({ code: 0, stdout: expect.stringMatching(/0 wrong\n$/) });
-  await eventually(
-    () => transports(serve),
-    (now) => now.join() === '',
-  );
-}, 60_000);
-
 test('a second serve on the same data directory names the first', async () => {
   const second = await serve.cli(['serve', '--software-gpus', '1x4Gi']);
   expect(second.code).toBe(1);
