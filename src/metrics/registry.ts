@@ -1,6 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
-/** A metric as its users see it. Labels are of closed sets: kinds, reasons, pools; never names of claims. */
+/** A metric as its users see it. Labels are of closed sets: kinds, reasons, pools; names of claims only where a node says what each of its own uses. */
 export interface Metric<Label extends string = never> {
   /** In base units: `_seconds`, `_bytes`, `_ratio`; what only counts up ends in `_total`. */
   readonly name: `aquifer_${string}`;
