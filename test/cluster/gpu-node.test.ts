@@ -7,11 +7,11 @@ import { agentPaths, makeAgentPaths } from '../../src/backend/agent-paths.ts';
 import type { Backend } from '../../src/backend/backend.ts';
 import { startGpuNode } from '../../src/backend/gpu-node.ts';
 import { connect } from '../../src/kube/connection.ts';
-import { loadKubeConfig } from '../../src/kube/load-config.ts';
 import { kindResources } from '../../src/kube/resource.ts';
 import { serviceAccount } from '../../src/kube/service-account.ts';
 import { kubeStore } from '../../src/kube/store.ts';
 import { systemClock } from '../../src/runtime/system-clock.ts';
+import { createServiceAccount, grantAgents, mountServiceAccount } from '../support/agent-token.ts';
 import { recordingLog } from '../support/builders.ts';
 import { eventually } from '../support/eventually.ts';
 import { startKube, type KubeFixture } from '../support/kube-fixture.ts';
@@ -28,7 +28,9 @@ let operators: Awaited<ReturnType<typeof startOperators>>;
 beforeAll(async () => {
   kube = await startKube([NAMESPACE]);
   folder = mkdtempSync(join(tmpdir(), 'aq-gpu-node-'));
-  await grantAgent();
+  await createServiceAccount(kube.connection, NAMESPACE, 'aquifer-node');
+  await grantAgents(kube.connection);
+  await mountServiceAccount(kube, folder);
 }, 180_000);
 afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
@@ -46,32 +48,6 @@ afterEach(async () => {
 });
 
 const nodeWith = (labels: object) => ({ apiVersion: 'v1', kind: 'Node', metadata: { name: NODE, labels } });
-
-/** All that an agent may do, and its token as kubelet would project it. */
-async function grantAgent(): Promise<void> {
-  const post = (path: string, body: object) => kube.connection.call({ method: 'POST', path, body });
-  const rbac = '/apis/rbac.authorization.k8s.io/v1';
-  const name = 'aquifer-node';
-  await post(`/api/v1/namespaces/${NAMESPACE}/serviceaccounts`, { metadata: { name } });
-  await post(`${rbac}/clusterroles`, {
-    metadata: { name },
-    rules: [
-      { apiGroups: [''], resources: ['nodes'], verbs: ['get'] },
-      { apiGroups: ['aquifer.dev'], resources: ['gpunodes'], verbs: ['get', 'create', 'patch'] },
-      { apiGroups: ['aquifer.dev'], resources: ['gpunodes/status'], verbs: ['patch'] },
-    ],
-  });
-  await post(`${rbac}/clusterrolebindings`, {
-    metadata: { name },
-    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name },
-    subjects: [{ kind: 'ServiceAccount', name, namespace: NAMESPACE }],
-  });
-  const path = `/api/v1/namespaces/${NAMESPACE}/serviceaccounts/${name}/token`;
-  const answer = (await post(path, { spec: {} })) as { readonly status: { readonly token: string } };
-  writeFileSync(join(folder, 'token'), `${answer.status.token}\n`);
-  const ca = loadKubeConfig(kube.api.kubeconfig).getCurrentCluster()?.caData ?? '';
-  writeFileSync(join(folder, 'ca.crt'), Buffer.from(ca, 'base64'));
-}
 
 const gpu = (index: number) => ({
   uuid: `GPU-${index}`,

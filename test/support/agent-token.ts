@@ -1,5 +1,9 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Connection } from '../../src/kube/connection.ts';
+import { loadKubeConfig } from '../../src/kube/load-config.ts';
 import { uniqueName } from './conformance/fixture.ts';
+import type { KubeFixture } from './kube-fixture.ts';
 
 const NAMESPACE = 'aquifer-system';
 const NAME = 'aquifer-node';
@@ -15,6 +19,36 @@ interface Named {
 export async function createServiceAccount(connection: Connection, namespace: string, name: string): Promise<void> {
   const body = { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name } };
   await connection.call({ method: 'POST', path: `/api/v1/namespaces/${namespace}/serviceaccounts`, body });
+}
+
+/** Lets the agents of nodes do all that they may. */
+export async function grantAgents(connection: Connection): Promise<void> {
+  const post = (path: string, body: object) =>
+    connection.call({ method: 'POST', path: `/apis/rbac.authorization.k8s.io/v1/${path}`, body });
+  await post('clusterroles', {
+    metadata: { name: NAME },
+    rules: [
+      { apiGroups: [''], resources: ['nodes'], verbs: ['get'] },
+      { apiGroups: ['aquifer.dev'], resources: ['gpunodes'], verbs: ['get', 'create', 'patch'] },
+      { apiGroups: ['aquifer.dev'], resources: ['gpunodes/status'], verbs: ['patch'] },
+    ],
+  });
+  await post('clusterrolebindings', {
+    metadata: { name: NAME },
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: NAME },
+    subjects: [{ kind: 'ServiceAccount', name: NAME, namespace: NAMESPACE }],
+  });
+}
+
+/** Writes what kubelet mounts into an agent's pod, to reach the API server with. */
+export async function mountServiceAccount({ api, connection }: KubeFixture, folder: string): Promise<void> {
+  const path = `/api/v1/namespaces/${NAMESPACE}/serviceaccounts/${NAME}/token`;
+  const answer = (await connection.call({ method: 'POST', path, body: { spec: {} } })) as {
+    readonly status: { readonly token: string };
+  };
+  writeFileSync(join(folder, 'token'), `${answer.status.token}\n`);
+  const ca = loadKubeConfig(api.kubeconfig).getCurrentCluster()?.caData ?? '';
+  writeFileSync(join(folder, 'ca.crt'), Buffer.from(ca, 'base64'));
 }
 
 /** A token as kubelet projects it into an agent's pod on that node, or one that is bound to no pod. */

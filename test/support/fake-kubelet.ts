@@ -44,6 +44,8 @@ export class FakeKubelet implements AsyncDisposable {
   readonly lists = new Map<string, (readonly KubeletDevice[])[]>();
   /** What containers have: resource → IDs. `undefined` makes PodResources fail. */
   givenOut: ReadonlyMap<string, readonly string[]> | undefined = new Map();
+  /** Whose containers they are. */
+  pod = { namespace: 'default', name: 'pod', container: 'main' };
   /** How Register is answered; it may throw. */
   onRegister: (request: Registered) => void = () => undefined;
   #server: Server | undefined;
@@ -159,8 +161,7 @@ export class FakeKubelet implements AsyncDisposable {
   readonly #list = (_: unknown, done: sendUnaryData<Json>): void => {
     if (this.givenOut === undefined) return done(new Error('too many requests'));
     const devices = [...this.givenOut].map(([resourceName, deviceIds]) => ({ resourceName, deviceIds }));
-    return done(null, {
-      podResources: [{ name: 'pod', namespace: 'default', containers: [{ name: 'main', devices }] }],
-    });
+    const { namespace, name, container } = this.pod;
+    return done(null, { podResources: [{ name, namespace, containers: [{ name: container, devices }] }] });
   };
 }
