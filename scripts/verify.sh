@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 export PATH="$PWD/node_modules/.bin:$PATH"
 step() { printf '== %s\n' "$*"; "$@"; }
 step scripts/generate.sh
-git diff --exit-code --stat -- deploy/crds docs/reference src/protocol native/protocol/src test/fixtures ||
+git diff --exit-code --stat -- deploy/crds deploy/helm/aquifer/files docs/reference src/protocol native/protocol/src test/fixtures ||
   { echo 'generated files differ from their sources: run `make generate` and commit the result' >&2; exit 1; }
 step tsc --noEmit
 step npm run --silent lint

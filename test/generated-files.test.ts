@@ -1,6 +1,8 @@
 import { expect, test } from '@jest/globals';
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { parse } from 'yaml';
+import { chartFiles } from '../scripts/chart/chart-files.ts';
 import { crdFile, crdYaml } from '../scripts/crds/crd.ts';
 import { generatedPath, protoPath, serviceFiles, servicesSource } from '../scripts/grpc/services.ts';
 import { cliPage } from '../scripts/reference/cli-page.ts';
@@ -28,4 +30,14 @@ test('the reference page of the command line is what its table of verbs makes', 
 
 test.each(serviceFiles)('the services of %s are what their definition makes', async (file) => {
   expect(committed(generatedPath(file))).toBe(await servicesSource(file, committed(protoPath(file))));
+});
+
+test.each(chartFiles(committed))('the chart has what is in deploy: $file', ({ file, text }) => {
+  expect(committed(file)).toBe(text);
+});
+
+test('the chart is of the version that it installs', () => {
+  const { version } = JSON.parse(committed('package.json')) as { readonly version: string };
+  const chart = parse(committed('deploy/helm/aquifer/Chart.yaml')) as Readonly<Record<string, unknown>>;
+  expect(chart).toMatchObject({ version, appVersion: version });
 });

@@ -55,8 +55,20 @@ export async function mountServiceAccount({ api, connection }: KubeFixture, fold
 export async function agentToken(connection: Connection, audience: string, node?: string): Promise<string> {
   const pod = node === undefined ? undefined : await agentPod(connection, node);
   const boundObjectRef = pod && { apiVersion: 'v1', kind: 'Pod', name: pod.metadata.name, uid: pod.metadata.uid };
-  const spec = { audiences: [audience], expirationSeconds: 600, ...(pod && { boundObjectRef }) };
-  const path = `/api/v1/namespaces/${NAMESPACE}/serviceaccounts/${NAME}/token`;
+  return serviceAccountToken(connection, { name: NAME, audience, boundObjectRef });
+}
+
+interface TokenWish {
+  readonly name: string;
+  readonly audience: string;
+  readonly boundObjectRef?: object | undefined;
+}
+
+/** A token of a ServiceAccount of the namespace that Aquifer is in. */
+export async function serviceAccountToken(connection: Connection, wish: TokenWish): Promise<string> {
+  const { name, audience, boundObjectRef } = wish;
+  const spec = { audiences: [audience], expirationSeconds: 600, ...(boundObjectRef && { boundObjectRef }) };
+  const path = `/api/v1/namespaces/${NAMESPACE}/serviceaccounts/${name}/token`;
   const body = { apiVersion: 'authentication.k8s.io/v1', kind: 'TokenRequest', spec };
   const { status } = (await connection.call({ method: 'POST', path, body })) as { status: { token: string } };
   return status.token;

@@ -1,0 +1,218 @@
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parse, stringify } from 'yaml';
+import type { VGPUClaim } from '../../src/api/kinds.ts';
+import type { Pod } from '../../src/api/pod.ts';
+import { connect, type Connection } from '../../src/kube/connection.ts';
+import { loadKubeConfig } from '../../src/kube/load-config.ts';
+import { systemClock } from '../../src/runtime/system-clock.ts';
+import { agentToken, createServiceAccount, serviceAccountToken } from '../support/agent-token.ts';
+import { startApiServer, type ApiServer } from '../support/api-server.ts';
+import { gpu } from '../support/builders.ts';
+import { CHART, NAMESPACE, podOf, release, render, uninstall } from '../support/chart.ts';
+import { eventually } from '../support/eventually.ts';
+import { waitUntilServed } from '../support/kube-fixture.ts';
+import { startOperatorProcess } from '../support/operator-process.ts';
+
+const MINUTES = 60_000;
+/** What tokens for the API server are for. */
+const API_SERVER = 'https://kubernetes.default.svc.cluster.local';
+const AQUIFER = '/apis/aquifer.dev/v1alpha1';
+const GPU_NODES = `${AQUIFER}/gpunodes`;
+const CLAIMS = `${AQUIFER}/namespaces/team-a/vgpuclaims`;
+const PODS = '/api/v1/namespaces/team-a/pods';
+const CRD = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions/vgpuclaims.aquifer.dev';
+const MERGE = 'application/merge-patch+json';
+
+interface Definition {
+  readonly spec: { readonly versions: readonly [{ readonly additionalPrinterColumns: unknown[] }] };
+}
+
+jest.setTimeout(5 * MINUTES);
+
+describe('the chart on an API server', () => {
+  let api: ApiServer;
+  let admin: Connection;
+  let folder: string;
+
+  /** A kubeconfig of whoever has this token. */
+  const kubeconfigOf = (name: string, token: string): string => {
+    const { clusters, contexts } = JSON.parse(readFileSync(api.kubeconfig, 'utf8')) as {
+      readonly clusters: readonly unknown[];
+      readonly contexts: readonly unknown[];
+    };
+    const users = [{ name: 'admin', user: { token } }];
+    const file = join(folder, name);
+    const config = { apiVersion: 'v1', kind: 'Config', 'current-context': 'test', clusters, contexts, users };
+    writeFileSync(file, JSON.stringify(config), { mode: 0o600 });
+    return file;
+  };
+  const connectionOf = (name: string, token: string): Connection => {
+    const file = kubeconfigOf(name, token);
+    return connect({ loadConfig: () => loadKubeConfig(file), clock: systemClock });
+  };
+  const post = (connection: Connection, path: string, body: object): Promise<unknown> =>
+    connection.call({ method: 'POST', path, body });
+  const columns = async (): Promise<number> => {
+    const { spec } = (await admin.call({ method: 'GET', path: CRD })) as Definition;
+    return spec.versions[0].additionalPrinterColumns.length;
+  };
+
+  /** The chart as it was before a column of claims was added. */
+  function earlierChart(): string {
+    const chart = join(folder, 'chart');
+    cpSync(CHART, chart, { recursive: true });
+    const file = join(chart, 'files/crds/aquifer.dev_vgpuclaims.yaml');
+    const crd = parse(readFileSync(file, 'utf8')) as Definition;
+    crd.spec.versions[0].additionalPrinterColumns.pop();
+    writeFileSync(file, stringify(crd));
+    return chart;
+  }
+
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'aq-chart-'));
+    api = await startApiServer();
+    admin = connect({ loadConfig: () => loadKubeConfig(api.kubeconfig), clock: systemClock });
+    for (const name of [NAMESPACE, 'team-a']) {
+      await post(admin, '/api/v1/namespaces', { metadata: { name } });
+    }
+    await release('install', { kubeconfig: api.kubeconfig, chart: earlierChart() });
+    await waitUntilServed(admin);
+  }, 60 * MINUTES);
+
+  afterAll(async () => {
+    admin[Symbol.dispose]();
+    await api[Symbol.asyncDispose]();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  test('takes over the definitions of an earlier one, and leaves claims alone', async () => {
+    await post(admin, CLAIMS, claimOf('old'));
+    const before = await columns();
+    await release('upgrade', { kubeconfig: api.kubeconfig, values: ['gpuNodes.softwareGpus=2x8Gi'] });
+    expect(await columns()).toBe(before + 1);
+    expect(await admin.call({ method: 'GET', path: `${CLAIMS}/old` })).toMatchObject(claimOf('old'));
+  });
+
+  test('lets the operator do all that it must, as its ServiceAccount', async () => {
+    await post(admin, `${AQUIFER}/gpupools`, pool('default'));
+    await post(admin, GPU_NODES, gpuNode('gpu-a'));
+    const agent = { version: '1', lastHeartbeatTime: new Date().toISOString(), endpoint: 'gpu-a:9960' };
+    const status = { agent, gpus: [gpu('GPU-a', 0, { memory: '8Gi' })] };
+    await admin.call({ method: 'PATCH', path: `${GPU_NODES}/gpu-a/status`, body: { status }, contentType: MERGE });
+
+    const token = await serviceAccountToken(admin, { name: 'aquifer-operator', audience: API_SERVER });
+    await using operator = await startOperatorProcess(kubeconfigOf('operator', token), [
+      '--namespace',
+      NAMESPACE,
+      '--agent-grace-period',
+      '1h',
+      '--release-timeout',
+      '500ms',
+    ]);
+    const claim = (): Promise<VGPUClaim | undefined> =>
+      admin.call({ method: 'GET', path: `${CLAIMS}/old` }).then(
+        (found) => found as VGPUClaim,
+        () => undefined,
+      );
+    await eventually(claim, (found) => found?.status?.phase === 'Bound', MINUTES);
+    const events = () => admin.call({ method: 'GET', path: '/api/v1/namespaces/team-a/events' });
+    await eventually(events, (list) => JSON.stringify(list).includes('"name":"old"'), MINUTES);
+
+    await createServiceAccount(admin, 'team-a', 'default');
+    await post(admin, PODS, podThatAsks('asks'));
+    const asking = async (): Promise<Pod> => (await admin.call({ method: 'GET', path: `${PODS}/asks` })) as Pod;
+    expect((await asking()).metadata.labels).toEqual({ 'aquifer.dev/vgpu': 'true' });
+    await eventually(asking, ({ spec }) => spec.schedulingGates === undefined, MINUTES);
+    const body = { status: { phase: 'Succeeded' } };
+    await admin.call({ method: 'PATCH', path: `${PODS}/asks/status`, body, contentType: MERGE });
+    const claims = async () =>
+      ((await admin.call({ method: 'GET', path: CLAIMS })) as { readonly items: readonly unknown[] }).items.length;
+    await eventually(claims, (count) => count === 1, MINUTES);
+    await operator.nodeApi();
+    await admin.call({ method: 'DELETE', path: `${CLAIMS}/old` });
+    await eventually(claim, (found) => found === undefined, MINUTES);
+
+    const said = operator.log().filter((line) => /forbidden/i.test(JSON.stringify(line)));
+    expect(said).toEqual([]);
+  });
+
+  test('holds each agent to the GPUNode of its own node', async () => {
+    using agent = connectionOf('agent', await agentToken(admin, API_SERVER, 'gpu-1'));
+    await post(agent, GPU_NODES, gpuNode('gpu-1'));
+    const patch = (name: string, part = '') =>
+      agent.call({
+        method: 'PATCH',
+        path: `${GPU_NODES}/${name}${part}`,
+        body: { metadata: { labels: { a: 'b' } } },
+        contentType: MERGE,
+      });
+    await patch('gpu-1');
+    await patch('gpu-1', '/status');
+
+    const own = /may write its own GPUNode alone/;
+    await expect(post(agent, GPU_NODES, gpuNode('gpu-2'))).rejects.toThrow(own);
+    await expect(patch('gpu-a')).rejects.toThrow(own);
+    await expect(patch('gpu-a', '/status')).rejects.toThrow(own);
+    using nobody = connectionOf('nobody', await agentToken(admin, API_SERVER));
+    await expect(post(nobody, GPU_NODES, gpuNode('gpu-1'))).rejects.toThrow(own);
+  });
+
+  test.each([
+    ['GET', GPU_NODES],
+    ['DELETE', `${GPU_NODES}/gpu-1`],
+    ['GET', CLAIMS],
+    ['GET', '/api/v1/pods'],
+    ['GET', '/api/v1/nodes'],
+    ['GET', `/api/v1/namespaces/${NAMESPACE}/secrets/aquifer-ca`],
+  ] as const)('lets no agent %s %s', async (method, path) => {
+    using agent = connectionOf('agent', await agentToken(admin, API_SERVER, 'gpu-1'));
+    await expect(agent.call({ method, path })).rejects.toThrow(/forbidden/);
+  });
+
+  test('makes operators that the restricted Pod Security level admits', async () => {
+    const labels = { 'pod-security.kubernetes.io/enforce': 'restricted' };
+    await admin.call({
+      method: 'PATCH',
+      path: `/api/v1/namespaces/${NAMESPACE}`,
+      body: { metadata: { labels } },
+      contentType: MERGE,
+    });
+    const objects = await render();
+    const create = (kind: string, name: string) =>
+      post(admin, `/api/v1/namespaces/${NAMESPACE}/pods?dryRun=All`, {
+        metadata: { name },
+        spec: podOf(objects, kind, name),
+      });
+    await create('Deployment', 'aquifer-operator');
+    await expect(create('DaemonSet', 'aquifer-node')).rejects.toThrow(/restricted/);
+  });
+
+  test('goes, leaves claims and their definitions, and comes again', async () => {
+    await post(admin, CLAIMS, claimOf('kept'));
+    await uninstall(api.kubeconfig);
+    await admin.call({ method: 'GET', path: `${CLAIMS}/kept` });
+    const left = ['clusterroles/aquifer-operator', 'clusterroles/aquifer-node', 'clusterrolebindings/aquifer-node'];
+    for (const name of left) {
+      const path = `/apis/rbac.authorization.k8s.io/v1/${name}`;
+      await expect(admin.call({ method: 'GET', path })).rejects.toMatchObject({ code: 'NotFound' });
+    }
+    await release('install', { kubeconfig: api.kubeconfig });
+    await admin.call({ method: 'GET', path: `${CLAIMS}/kept` });
+  });
+});
+
+const pool = (name: string) => ({ apiVersion: 'aquifer.dev/v1alpha1', kind: 'GPUPool', metadata: { name }, spec: {} });
+const gpuNode = (name: string) => ({ apiVersion: 'aquifer.dev/v1alpha1', kind: 'GPUNode', metadata: { name } });
+const claimOf = (name: string) => ({
+  apiVersion: 'aquifer.dev/v1alpha1',
+  kind: 'VGPUClaim',
+  metadata: { name },
+  spec: { poolName: 'default', resources: { memory: '1Gi', compute: 10 } },
+});
+const podThatAsks = (name: string) => ({
+  metadata: { name, annotations: { 'aquifer.dev/memory': '1Gi', 'aquifer.dev/compute': '10' } },
+  spec: { containers: [{ name: 'main', image: 'x' }] },
+});
