@@ -43,7 +43,7 @@ beforeAll(async () => {
   const { data } = (await connection.call({ method: 'GET', path })) as { data: Record<string, string> };
   const operatorCa = data['ca.crt'] ?? '';
   for (const [name, gpus] of [
-    ['gpu-1', { softwareGpus: '1x4Gi' }],
+    ['gpu-1', { softwareGpus: '1x8Gi' }],
     ['cpu-1', {}],
   ] as const) {
     await connection.call({ method: 'POST', path: '/api/v1/nodes', body: { metadata: { name } } });
@@ -117,10 +117,21 @@ test('agents and connectors of both nodes are replaced while a program computes,
   const before = await heartbeat();
   for (const each of [node, nodeOf('gpu-1')]) {
     await each.restartAgent();
-    await each.restartConnector();
+    await each.stopConnector();
+    await each.startConnector();
   }
   await eventually(heartbeat, (now) => now !== before);
   expect(await node.computing()).toBe(1);
   expect(await computes).toEqual(succeeds);
   expect(await node.run('slot-2', pod, [matmul, KERNELS, '64'])).toEqual(succeeds);
+});
+
+test('a program that starts while the connector is replaced waits for the next one', async () => {
+  const node = nodeOf('cpu-1');
+  const pod = await podOn('cpu-1', await boundClaim());
+  await node.startContainer('slot-3', pod);
+  await node.stopConnector();
+  const waits = node.run('slot-3', pod, [matmul, KERNELS, '64']);
+  await node.startConnector();
+  expect(await waits).toEqual(succeeds);
 });

@@ -45,7 +45,8 @@ export interface ClusterNode extends AsyncDisposable {
   /** How many programs of this node compute. */
   computing(): Promise<number>;
   restartAgent(): Promise<void>;
-  restartConnector(): Promise<void>;
+  stopConnector(): Promise<void>;
+  startConnector(): Promise<void>;
 }
 
 export async function startClusterNode(options: ClusterNodeOptions): Promise<ClusterNode> {
@@ -90,8 +91,8 @@ export async function startClusterNode(options: ClusterNodeOptions): Promise<Clu
       await agent();
       agent = await startAgent();
     },
-    async restartConnector() {
-      await connector[Symbol.asyncDispose]();
+    stopConnector: async () => connector[Symbol.asyncDispose](),
+    async startConnector() {
       connector = await startConnector();
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

@@ -13,12 +13,15 @@ use aquifer_protocol::{
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Where the session socket is unless AQUIFER_SOCKET says otherwise.
 const DEFAULT_SOCKET: &str = "/run/aquifer/session.sock";
 /// Longest that any step may take: a worker may have to be started.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a connector may take to be replaced by another.
+const REPLACED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why there is no session: the CUDA error, and the line for stderr.
 struct Refusal(CUresult, String);
@@ -109,7 +112,7 @@ pub fn ask(purpose: Purpose) -> Result<(OwnedFd, OpenReply, Option<OwnedFd>), (S
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
-    let asked = UnixStream::connect(&path).and_then(|socket| {
+    let asked = reach(&path).and_then(|socket| {
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
         let request = OpenRequest {
@@ -123,6 +126,21 @@ pub fn ask(purpose: Purpose) -> Result<(OwnedFd, OpenReply, Option<OwnedFd>), (S
         Ok((socket.into(), reply, data))
     });
     asked.map_err(|error| (path, error))
+}
+
+/// Connects. A socket at which nobody listens is that of a connector that is being replaced: it is waited for.
+fn reach(path: &str) -> io::Result<UnixStream> {
+    let end = Instant::now() + REPLACED_WITHIN;
+    loop {
+        match UnixStream::connect(path) {
+            Err(error)
+                if error.kind() == io::ErrorKind::ConnectionRefused && Instant::now() < end =>
+            {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 fn check_version(hello: Hello) -> Result<(), Refusal> {

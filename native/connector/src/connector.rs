@@ -392,8 +392,12 @@ impl Connector {
     }
 
     fn close_doors(&mut self) {
+        let slots = self.slots.as_ref();
         for (path, door) in self.doors.drain() {
-            let _ = door.close(&path);
+            // At a slot the next connector is waited for.
+            if !slots.is_some_and(|slots| slots.has(&path)) {
+                let _ = door.close(&path);
+            }
         }
     }
 }

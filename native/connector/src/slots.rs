@@ -82,6 +82,10 @@ impl Slots {
         container_of(&text).filter(|_| lives)
     }
 
+    pub fn has(&self, path: &Path) -> bool {
+        self.by_path.contains_key(path)
+    }
+
     pub fn doubt(&mut self, path: &Path) {
         if let Some(slot) = self.by_path.get_mut(path) {
             slot.doubted = true;
@@ -99,8 +103,7 @@ fn foreign() -> Refusal {
 
 impl Connector {
     pub fn is_slot(&self, path: &Path) -> bool {
-        let slots = self.slots.as_ref();
-        slots.is_some_and(|slots| slots.by_path.contains_key(path))
+        self.slots.as_ref().is_some_and(|slots| slots.has(path))
     }
 
     /// Puts a fresh socket into a slot, for the container that is about to start.
