@@ -3,14 +3,14 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { ensureBinaries } from '../test/cluster/binaries.ts';
 import { Cluster } from '../test/cluster/cluster.ts';
-import { ALL_COMMANDS } from '../test/cluster/components.ts';
+import { ALL_COMMANDS, type Command } from '../test/cluster/components.ts';
 import { takeDown } from '../test/cluster/take-down.ts';
 import { NODES, PLACES, SCRIPTS, stateFolder, type NodeName, type Where } from '../test/cluster/topology.ts';
 
 const USAGE = `usage: node scripts/cluster.ts VERB
   up                      build what is missing, start, and say how to reach it
   down                    end it and remove all that it was
-  build                   only build
+  build [COMMAND…]        only build: everything, or these
   in WHERE COMMAND…       run a command in the namespaces of ${PLACES.join(', ')}
   kill WHERE COMPONENT    kill -9, as a crash would
   start WHERE COMPONENT   start what was killed
@@ -24,7 +24,7 @@ const attach = (): Promise<Cluster> => Cluster.attach(id);
 const VERBS: Readonly<Record<string, () => Promise<void>>> = {
   up,
   down: () => takeDown(id),
-  build: async () => console.log(await ensureBinaries(ALL_COMMANDS)),
+  build: async () => console.log(await ensureBinaries(commands())),
   in: () => Promise.resolve(enter()),
   kill: async () => (await attach()).kill(place(words[0]), words[1] ?? ''),
   start: async () => (await attach()).start(place(words[0]), words[1] ?? ''),
@@ -40,6 +40,13 @@ async function up(): Promise<void> {
     `both nodes Ready after ${((Date.now() - startedAt) / 1000).toFixed(1)} s; this shell reaches them with:`,
   );
   console.log(`export KUBECONFIG=${kubeconfig} PATH=${bin}:$PATH`);
+}
+
+function commands(): readonly Command[] {
+  const wanted = ALL_COMMANDS.filter((command) => words.length === 0 || words.includes(command));
+  if (words.length > 0 && wanted.length !== words.length)
+    throw new Error(`not all of these can be built: ${words.join(', ')}; choose from ${ALL_COMMANDS.join(', ')}`);
+  return wanted;
 }
 
 /** With the terminal, unlike Cluster.enter. */

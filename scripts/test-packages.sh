@@ -4,6 +4,8 @@ set -euo pipefail
 cache=$1
 root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
+command -v go >/dev/null || { echo 'missing: go. The tests build the API server of Kubernetes with Go 1.26 or newer.' >&2; exit 1; }
+
 debian=()
 command -v clang >/dev/null || debian+=(clang)
 command -v readelf >/dev/null || debian+=(binutils)

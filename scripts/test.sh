@@ -8,6 +8,7 @@ mkdir -p "$cache" "$logs"
 scripts/test-packages.sh "$cache"
 export PATH="$PWD/node_modules/.bin:$cache/bin:$PATH"
 make --no-print-directory build verify
+node scripts/cluster.ts build etcd kube-apiserver
 
 passed=0 failed=0
 # run NAME CMD…: shows the command's output and adds up what its runner counted (jest or cargo test); a suite that counts nothing has failed.
@@ -26,6 +27,8 @@ run unit npm test --silent -- --selectProjects unit
 run native cargo test --manifest-path native/Cargo.toml --workspace --release --locked --quiet --no-fail-fast
 # A failed test may leave a program: the run must end all the same.
 run end-to-end npm test --silent -- --selectProjects e2e --runInBand --forceExit
+# What Kubernetes' API server says of our CRDs, and of the store on top of it.
+run api-server npm test --silent -- --selectProjects cluster --testPathPatterns 'cluster/(api-server|crds|store)\.test' --runInBand --forceExit
 run glibc scripts/check-glibc.sh "$cache"
 run fuzz scripts/fuzz.sh 60
 run kernels scripts/check-ptx.sh
