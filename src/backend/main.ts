@@ -1,7 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { backendSchema } from '../config/backend.ts';
-import { helpText, wantsHelp } from '../config/help.ts';
-import { loadConfig } from '../config/load.ts';
+import { backendSchema, type BackendConfig } from '../config/backend.ts';
+import { runProcess } from '../config/run-process.ts';
 import { createLog } from '../log/log.ts';
 import { systemClock } from '../runtime/system-clock.ts';
 import { runAgent } from './agent.ts';
@@ -13,27 +11,9 @@ const HELP = {
     'where there are GPUs, admits and meters the sessions on them.',
 };
 
-process.exitCode = await main(process.argv.slice(2));
+process.exitCode = await runProcess({ schema: backendSchema, help: HELP, run });
 
-async function main(argv: readonly string[]): Promise<number> {
-  if (wantsHelp(argv)) {
-    process.stdout.write(helpText(backendSchema, HELP));
-    return 0;
-  }
-  const config = loadConfig(backendSchema, { argv, env: process.env, readFile: (path) => readFileSync(path, 'utf8') });
-  if (!config.ok) {
-    for (const { source, message } of config.error) process.stderr.write(`error: ${source}: ${message}\n`);
-    return 2;
-  }
-  const stopped = new AbortController();
-  process.on('SIGINT', () => stopped.abort());
-  process.on('SIGTERM', () => stopped.abort());
-  try {
-    const log = createLog({ level: config.value.logLevel });
-    await runAgent({ config: config.value, env: process.env, clock: systemClock, log, signal: stopped.signal });
-    return 0;
-  } catch (error) {
-    process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
-    return 1;
-  }
+async function run(config: BackendConfig, signal: AbortSignal): Promise<void> {
+  const log = createLog({ level: config.logLevel });
+  await runAgent({ config, env: process.env, clock: systemClock, log, signal });
 }

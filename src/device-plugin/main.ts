@@ -1,7 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { devicePluginSchema, type DevicePluginConfig } from '../config/device-plugin.ts';
-import { helpText, wantsHelp } from '../config/help.ts';
-import { loadConfig } from '../config/load.ts';
+import { runProcess } from '../config/run-process.ts';
 import { createLog } from '../log/log.ts';
 import { createMetrics } from '../metrics/registry.ts';
 import { serveProbes } from '../runtime/probe-server.ts';
@@ -14,27 +12,10 @@ const HELP = {
   summary: "Offers the node's slots and slices to kubelet, until it is stopped by SIGINT or SIGTERM.",
 };
 
-process.exitCode = await main(process.argv.slice(2));
+process.exitCode = await runProcess({ schema: devicePluginSchema, help: HELP, run });
 
-async function main(argv: readonly string[]): Promise<number> {
-  if (wantsHelp(argv)) {
-    process.stdout.write(helpText(devicePluginSchema, HELP));
-    return 0;
-  }
-  const readFile = (path: string): string => readFileSync(path, 'utf8');
-  const config = loadConfig(devicePluginSchema, { argv, env: process.env, readFile });
-  if (!config.ok) {
-    for (const { source, message } of config.error) process.stderr.write(`error: ${source}: ${message}\n`);
-    return 2;
-  }
-  await run(config.value);
-  return 0;
-}
-
-async function run({ logLevel, listen, ...paths }: DevicePluginConfig): Promise<void> {
-  const stopped = new Promise<void>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => resolve());
-  });
+async function run({ logLevel, listen, ...paths }: DevicePluginConfig, signal: AbortSignal): Promise<void> {
+  const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
   const log = createLog({ level: logLevel });
   const metrics = createMetrics();
   await using plugin = await startDevicePlugin({ ...paths, clock: systemClock, log, counts: pluginCounts(metrics) });

@@ -1,6 +1,4 @@
-import { readFileSync } from 'node:fs';
-import { helpText, wantsHelp } from '../config/help.ts';
-import { loadConfig } from '../config/load.ts';
+import { runProcess } from '../config/run-process.ts';
 import { operatorSchema, type OperatorConfig } from '../config/operator.ts';
 import { connect } from '../kube/connection.ts';
 import { loadKubeConfig } from '../kube/load-config.ts';
@@ -20,29 +18,7 @@ const HELP = {
     'at a time; the others take over when it is gone.',
 };
 
-process.exitCode = await main(process.argv.slice(2));
-
-async function main(argv: readonly string[]): Promise<number> {
-  if (wantsHelp(argv)) {
-    process.stdout.write(helpText(operatorSchema, HELP));
-    return 0;
-  }
-  const config = loadConfig(operatorSchema, { argv, env: process.env, readFile: (path) => readFileSync(path, 'utf8') });
-  if (!config.ok) {
-    for (const { source, message } of config.error) process.stderr.write(`error: ${source}: ${message}\n`);
-    return 2;
-  }
-  const stopped = new AbortController();
-  process.on('SIGINT', () => stopped.abort());
-  process.on('SIGTERM', () => stopped.abort());
-  try {
-    await run(config.value, stopped.signal);
-    return 0;
-  } catch (error) {
-    process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
-    return 1;
-  }
-}
+process.exitCode = await runProcess({ schema: operatorSchema, help: HELP, run });
 
 async function run(config: OperatorConfig, signal: AbortSignal): Promise<void> {
   const log = createLog({ level: config.logLevel });

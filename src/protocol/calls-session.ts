@@ -7,7 +7,7 @@ export const sessionCalls: readonly Call[] = [
     number: 1,
     kind: 'post',
     about:
-      "The client's first frame: proves that it opened this session. Versions are PROTOCOL_MAJOR and the fingerprint.",
+      "The client's first frame: proves that it opened the session. Versions are PROTOCOL_MAJOR and the fingerprint.",
     fields: fields('secret:u8x32 fingerprint:u64 major:u32 pid:u32'),
   },
   {

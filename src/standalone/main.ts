@@ -1,7 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { formatBytes } from '../api/quantity.ts';
-import { helpText, wantsHelp } from '../config/help.ts';
-import { loadConfig } from '../config/load.ts';
+import { runProcess } from '../config/run-process.ts';
 import { serveSchema, type ServeConfig } from '../config/serve.ts';
 import { createLog } from '../log/log.ts';
 import { systemClock } from '../runtime/system-clock.ts';
@@ -20,43 +18,23 @@ const HELP = {
 };
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
-const complain = (line: string): void => void process.stderr.write(`error: ${line}\n`);
 
 /** Whom we print for may leave, and a full disk may be where we print to: neither is a reason to stop serving. */
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 
-process.exitCode = await main(process.argv.slice(2));
+process.exitCode = await runProcess({ schema: serveSchema, help: HELP, run, explain });
 
-async function main(argv: readonly string[]): Promise<number> {
-  if (wantsHelp(argv)) {
-    process.stdout.write(helpText(serveSchema, HELP));
-    return 0;
-  }
-  const config = loadConfig(serveSchema, { argv, env: process.env, readFile: (path) => readFileSync(path, 'utf8') });
-  if (!config.ok) {
-    for (const { source, message } of config.error) complain(`${source}: ${message}`);
-    return 2;
-  }
-  try {
-    await run(config.value);
-    return 0;
-  } catch (error) {
-    return explain(error);
-  }
-}
-
-async function run(config: ServeConfig): Promise<void> {
-  const stopped = new AbortController();
-  process.on('SIGINT', () => stopped.abort());
-  process.on('SIGTERM', () => stopped.abort());
+async function run(config: ServeConfig, stopped: AbortSignal): Promise<void> {
   // The terminal was closed, which stops a program unless nohup started it.
+  const hungUp = new AbortController();
   process.on('SIGHUP', () => {
-    if (process.env['AQUIFER_IGNORE_SIGHUP'] === undefined) stopped.abort();
+    if (process.env['AQUIFER_IGNORE_SIGHUP'] === undefined) hungUp.abort();
   });
+  const signal = AbortSignal.any([stopped, hungUp.signal]);
   const prefix = installPrefix(process.env['AQUIFER_PREFIX']);
   const gpus = await gpusOf(config, prefix);
   const log = createLog({ level: config.logLevel, stream: process.stderr });
-  await serve({ config, prefix, gpus, clock: systemClock, log, signal: stopped.signal, say });
+  await serve({ config, prefix, gpus, clock: systemClock, log, signal, say });
 }
 
 function gpusOf({ softwareGpus: wanted, dataDir }: ServeConfig, prefix: InstallPrefix): Promise<GpuSource> {
@@ -67,12 +45,11 @@ function gpusOf({ softwareGpus: wanted, dataDir }: ServeConfig, prefix: InstallP
   );
 }
 
-function explain(error: unknown): number {
-  if (error instanceof NoGpus) {
-    complain(error.message);
-    return 2;
-  }
+function explain(error: unknown): { readonly line: string; readonly code: number } {
+  if (error instanceof NoGpus) return { line: error.message, code: 2 };
   const expected = error instanceof StoreError || (error instanceof Error && error.name === 'Error');
-  complain(expected ? error.message : `serve failed: ${error instanceof Error ? (error.stack ?? '') : String(error)}`);
-  return 1;
+  const line = expected
+    ? error.message
+    : `serve failed: ${error instanceof Error ? (error.stack ?? '') : String(error)}`;
+  return { line, code: 1 };
 }

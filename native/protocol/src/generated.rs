@@ -5,11 +5,11 @@ use crate::message::{DecodeError, Message, Request, Shape, Wire, decode};
 /// Meaning of the messages; bumped by hand.
 pub const PROTOCOL_MAJOR: u32 = 1;
 /// Shape of the messages: a hash of the call table.
-pub const PROTOCOL_FINGERPRINT: u64 = 0x8a05d065d99d74c5;
+pub const PROTOCOL_FINGERPRINT: u64 = 0x0cc13cde65d6f19e;
 /// Both, as text for people and for the session socket.
-pub const PROTOCOL_VERSION: &str = "1.8a05d065d99d74c5";
+pub const PROTOCOL_VERSION: &str = "1.0cc13cde65d6f19e";
 
-/// The client's first frame: proves that it opened this session. Versions are PROTOCOL_MAJOR and the fingerprint.
+/// The client's first frame: proves that it opened the session. Versions are PROTOCOL_MAJOR and the fingerprint.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Attach {
     pub secret: [u8; 32],
