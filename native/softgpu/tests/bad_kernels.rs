@@ -129,11 +129,13 @@ fn run(kernel: &CStr, target: u64) -> u32 {
 
 #[test]
 fn a_bad_kernel_ends_its_context_with_the_reason() {
-    passes("child_bad_kernels", &[("SOFTGPU_KERNEL_MS", "300")]);
+    in_own_process(
+        "a_bad_kernel_ends_its_context_with_the_reason",
+        &[("SOFTGPU_KERNEL_MS", "300")],
+        child_bad_kernels,
+    );
 }
 
-#[test]
-#[ignore = "run by a_bad_kernel_ends_its_context_with_the_reason"]
 fn child_bad_kernels() {
     let primary = start();
     let mut limited = 0i32;
@@ -167,11 +169,9 @@ fn child_bad_kernels() {
 
 #[test]
 fn division_by_zero_sets_all_bits() {
-    passes("child_divide", &[]);
+    in_own_process("division_by_zero_sets_all_bits", &[], child_divide);
 }
 
-#[test]
-#[ignore = "run by division_by_zero_sets_all_bits"]
 fn child_divide() {
     start();
     let target = device_memory(128);

@@ -7,11 +7,9 @@ use support::*;
 
 #[test]
 fn calls_before_cuinit_say_so() {
-    passes("child_before_init", &[]);
+    in_own_process("calls_before_cuinit_say_so", &[], child_before_init);
 }
 
-#[test]
-#[ignore = "run by calls_before_cuinit_say_so"]
 fn child_before_init() {
     let (mut count, mut context, mut address) = (0i32, NULL, 0u64);
     assert_eq!(cu!(cuDeviceGetCount(&raw mut count)), 3);
@@ -27,9 +25,16 @@ fn child_before_init() {
 
 #[test]
 fn wrong_settings_fail_cuinit_with_a_sentence() {
-    let output = child("child_wrong_settings", &[("SOFTGPU_DEVICES", "two")])
-        .output()
-        .unwrap();
+    if plays("child_wrong_settings") {
+        return child_wrong_settings();
+    }
+    let output = child(
+        "wrong_settings_fail_cuinit_with_a_sentence",
+        "child_wrong_settings",
+        &[("SOFTGPU_DEVICES", "two")],
+    )
+    .output()
+    .unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
     assert!(
@@ -38,8 +43,6 @@ fn wrong_settings_fail_cuinit_with_a_sentence() {
     );
 }
 
-#[test]
-#[ignore = "run by wrong_settings_fail_cuinit_with_a_sentence"]
 fn child_wrong_settings() {
     assert_eq!(cu!(cuInit(0u32)), 1);
 }
@@ -51,11 +54,9 @@ fn devices_are_as_set() {
         ("SOFTGPU_MODEL", "Test GPU"),
         ("SOFTGPU_COMPUTE_CAPABILITY", "7.5"),
     ];
-    passes("child_devices", &settings);
+    in_own_process("devices_are_as_set", &settings, child_devices);
 }
 
-#[test]
-#[ignore = "run by devices_are_as_set"]
 fn child_devices() {
     ok!(cuInit(0u32));
     let (mut count, mut device, mut bytes, mut value, mut version) =

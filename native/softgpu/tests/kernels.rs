@@ -11,11 +11,9 @@ fn parameter<T>(value: &mut T) -> *mut c_void {
 
 #[test]
 fn kernels_compute() {
-    passes("child_compute", &[]);
+    in_own_process("kernels_compute", &[], child_compute);
 }
 
-#[test]
-#[ignore = "run by kernels_compute"]
 fn child_compute() {
     start();
     let module = load(PTX);
@@ -122,7 +120,12 @@ fn child_compute() {
 
 #[test]
 fn a_fault_ends_its_context_alone() {
-    let output = child("child_fault", &[]).output().unwrap();
+    if plays("child_fault") {
+        return child_fault();
+    }
+    let output = child("a_fault_ends_its_context_alone", "child_fault", &[])
+        .output()
+        .unwrap();
     let text = format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),
@@ -141,8 +144,6 @@ fn a_fault_ends_its_context_alone() {
     assert!(text.contains(&sentence), "{text}");
 }
 
-#[test]
-#[ignore = "run by a_fault_ends_its_context_alone"]
 fn child_fault() {
     let primary = start();
     let mut other = NULL;
@@ -205,11 +206,13 @@ fn child_fault() {
 
 #[test]
 fn an_endless_kernel_ends_with_its_context() {
-    passes("child_endless", &[]);
+    in_own_process(
+        "an_endless_kernel_ends_with_its_context",
+        &[],
+        child_endless,
+    );
 }
 
-#[test]
-#[ignore = "run by an_endless_kernel_ends_with_its_context"]
 fn child_endless() {
     start();
     let mut context = NULL;
@@ -230,11 +233,9 @@ fn child_endless() {
 
 #[test]
 fn time_is_one_resource_and_is_measured() {
-    passes("child_time", &[]);
+    in_own_process("time_is_one_resource_and_is_measured", &[], child_time);
 }
 
-#[test]
-#[ignore = "run by time_is_one_resource_and_is_measured"]
 fn child_time() {
     start();
     let spin = function(load(PTX), c"spin");

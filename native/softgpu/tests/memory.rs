@@ -33,22 +33,11 @@ fn free_memory() -> usize {
     free
 }
 
-/// All in one test: the amounts of free memory are those of the whole process.
 #[test]
-fn memory_in_its_own_process() {
-    for test in [
-        "child_allocations",
-        "child_virtual_memory",
-        "child_host_memory",
-        "child_copies",
-        "child_sets",
-    ] {
-        passes(test, &[]);
-    }
+fn allocations() {
+    in_own_process("allocations", &[], child_allocations);
 }
 
-#[test]
-#[ignore = "run by memory_in_its_own_process"]
 fn child_allocations() {
     start();
     let before = free_memory();
@@ -143,7 +132,10 @@ fn child_allocations() {
 }
 
 #[test]
-#[ignore = "run by memory_in_its_own_process"]
+fn virtual_memory() {
+    in_own_process("virtual_memory", &[], child_virtual_memory);
+}
+
 fn child_virtual_memory() {
     start();
     let before = free_memory();
@@ -330,7 +322,10 @@ fn child_virtual_memory() {
 }
 
 #[test]
-#[ignore = "run by memory_in_its_own_process"]
+fn host_memory() {
+    in_own_process("host_memory", &[], child_host_memory);
+}
+
 fn child_host_memory() {
     start();
     let (mut pinned, mut device, mut flags) = (NULL, 0u64, 0u32);
@@ -366,7 +361,10 @@ fn child_host_memory() {
 }
 
 #[test]
-#[ignore = "run by memory_in_its_own_process"]
+fn copies() {
+    in_own_process("copies", &[], child_copies);
+}
+
 fn child_copies() {
     start();
     let source: Vec<u8> = (0..3 * MIB).map(|n| (n * 7 + n / 255) as u8).collect();
@@ -440,7 +438,10 @@ fn child_copies() {
 }
 
 #[test]
-#[ignore = "run by memory_in_its_own_process"]
+fn sets() {
+    in_own_process("sets", &[], child_sets);
+}
+
 fn child_sets() {
     start();
     let a = device_memory(4096);

@@ -5,18 +5,6 @@ mod support;
 use std::ffi::{CStr, c_char, c_void};
 use support::*;
 
-#[test]
-fn modules_in_their_own_process() {
-    for test in [
-        "child_loading",
-        "child_libraries",
-        "child_launch_checks",
-        "child_attributes",
-    ] {
-        passes(test, &[("SOFTGPU_NULL_KERNELS", "1")]);
-    }
-}
-
 /// A fat binary with one entry.
 fn fat_binary(kind: u16, flags: u64, body: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0u8; 96];
@@ -34,7 +22,10 @@ fn fat_binary(kind: u16, flags: u64, body: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-#[ignore = "run by modules_in_their_own_process"]
+fn loading() {
+    in_own_process("loading", &[("SOFTGPU_NULL_KERNELS", "1")], child_loading);
+}
+
 fn child_loading() {
     let mut module = NULL;
     ok!(cuInit(0u32));
@@ -157,7 +148,14 @@ fn child_loading() {
 }
 
 #[test]
-#[ignore = "run by modules_in_their_own_process"]
+fn libraries() {
+    in_own_process(
+        "libraries",
+        &[("SOFTGPU_NULL_KERNELS", "1")],
+        child_libraries,
+    );
+}
+
 fn child_libraries() {
     start();
     let (mut library, mut kernel, mut count, mut name) =
@@ -242,7 +240,14 @@ fn child_libraries() {
 }
 
 #[test]
-#[ignore = "run by modules_in_their_own_process"]
+fn launch_checks() {
+    in_own_process(
+        "launch_checks",
+        &[("SOFTGPU_NULL_KERNELS", "1")],
+        child_launch_checks,
+    );
+}
+
 fn child_launch_checks() {
     start();
     let module = load(PTX);
@@ -354,7 +359,14 @@ fn child_launch_checks() {
 }
 
 #[test]
-#[ignore = "run by modules_in_their_own_process"]
+fn attributes() {
+    in_own_process(
+        "attributes",
+        &[("SOFTGPU_NULL_KERNELS", "1")],
+        child_attributes,
+    );
+}
+
 fn child_attributes() {
     start();
     let fill = function(load(PTX), c"fill");

@@ -18,12 +18,16 @@ struct Holder {
 
 impl Holder {
     fn start(directory: &Directory, bytes: usize) -> Holder {
-        let mut child = child("child_holds_memory", &settings(directory))
-            .env("HOLD_BYTES", bytes.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = child(
+            "memory_is_the_sum_over_processes_and_comes_back_when_one_dies",
+            "child_holds_memory",
+            &settings(directory),
+        )
+        .env("HOLD_BYTES", bytes.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
         assert!(
             output.any(|line| line.unwrap().contains("holding")),
@@ -73,8 +77,6 @@ fn clear_fault(directory: &Directory) {
     std::thread::sleep(Duration::from_millis(30));
 }
 
-#[test]
-#[ignore = "run by memory_is_the_sum_over_processes_and_comes_back_when_one_dies"]
 fn child_holds_memory() {
     start();
     device_memory(std::env::var("HOLD_BYTES").unwrap().parse().unwrap());
@@ -85,6 +87,12 @@ fn child_holds_memory() {
 
 #[test]
 fn memory_is_the_sum_over_processes_and_comes_back_when_one_dies() {
+    if plays("child_sees_memory") {
+        return child_sees_memory();
+    }
+    if plays("child_holds_memory") {
+        return child_holds_memory();
+    }
     let directory = Directory::new("sum");
     let (first, second) = (
         Holder::start(&directory, 400 << 20),
@@ -99,10 +107,14 @@ fn memory_is_the_sum_over_processes_and_comes_back_when_one_dies() {
         4096 + 256 * 64
     );
     let run = |expected: &str| {
-        let output = child("child_sees_memory", &settings(&directory))
-            .env("EXPECT_FREE", expected)
-            .output()
-            .unwrap();
+        let output = child(
+            "memory_is_the_sum_over_processes_and_comes_back_when_one_dies",
+            "child_sees_memory",
+            &settings(&directory),
+        )
+        .env("EXPECT_FREE", expected)
+        .output()
+        .unwrap();
         let text = String::from_utf8_lossy(&output.stderr).into_owned()
             + &String::from_utf8_lossy(&output.stdout);
         assert!(
@@ -117,8 +129,6 @@ fn memory_is_the_sum_over_processes_and_comes_back_when_one_dies() {
     run(&(1024usize << 20).to_string());
 }
 
-#[test]
-#[ignore = "run by memory_is_the_sum_over_processes_and_comes_back_when_one_dies"]
 fn child_sees_memory() {
     start();
     let expected: usize = std::env::var("EXPECT_FREE").unwrap().parse().unwrap();
@@ -131,20 +141,35 @@ fn child_sees_memory() {
 
 #[test]
 fn another_memory_size_is_refused_while_the_device_is_used() {
+    if plays("child_other_size") {
+        return child_other_size();
+    }
     let directory = Directory::new("size");
     let holder = Holder::start(&directory, 1 << 20);
     let other = [
         ("SOFTGPU_DEVICES", "1x2Gi"),
         ("SOFTGPU_STATE_DIR", directory.text()),
     ];
-    let output = child("child_other_size", &other).output().unwrap();
+    let output = child(
+        "another_memory_size_is_refused_while_the_device_is_used",
+        "child_other_size",
+        &other,
+    )
+    .output()
+    .unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(
         text.contains("other processes use this device with 1073741824 bytes of memory"),
         "{text}"
     );
     holder.end();
-    let output = child("child_other_size", &other).output().unwrap();
+    let output = child(
+        "another_memory_size_is_refused_while_the_device_is_used",
+        "child_other_size",
+        &other,
+    )
+    .output()
+    .unwrap();
     assert!(
         !output.status.success(),
         "cuInit succeeds when nobody uses the device"
@@ -152,8 +177,6 @@ fn another_memory_size_is_refused_while_the_device_is_used() {
     assert_eq!(field(&directory, 16), 2 << 30);
 }
 
-#[test]
-#[ignore = "run by another_memory_size_is_refused_while_the_device_is_used"]
 fn child_other_size() {
     assert_eq!(cu!(cuInit(0u32)), 304);
 }
@@ -163,29 +186,35 @@ fn damaged_state_files_are_refused() {
     let directory = Directory::new("damaged");
     for bytes in [vec![], vec![0; 100], vec![0xff; 1 << 16]] {
         std::fs::write(directory.0.join("gpu-0"), bytes).unwrap();
-        let output = child("child_other_size", &settings(&directory))
-            .output()
-            .unwrap();
+        let output = child(
+            "another_memory_size_is_refused_while_the_device_is_used",
+            "child_other_size",
+            &settings(&directory),
+        )
+        .output()
+        .unwrap();
         assert!(output.status.success(), "{output:?}");
     }
     let absent = [("SOFTGPU_STATE_DIR", "/nonexistent/directory")];
     assert!(
-        child("child_other_size", &absent)
-            .output()
-            .unwrap()
-            .status
-            .success()
+        child(
+            "another_memory_size_is_refused_while_the_device_is_used",
+            "child_other_size",
+            &absent
+        )
+        .output()
+        .unwrap()
+        .status
+        .success()
     );
 }
 
 #[test]
 fn faults_from_outside() {
     let directory = Directory::new("faults");
-    passes("child_faults", &settings(&directory));
+    in_own_process("faults_from_outside", &settings(&directory), child_faults);
 }
 
-#[test]
-#[ignore = "run by faults_from_outside"]
 fn child_faults() {
     let directory = std::mem::ManuallyDrop::new(Directory(
         std::env::var("SOFTGPU_STATE_DIR").unwrap().into(),
@@ -276,12 +305,14 @@ fn child_faults() {
 fn nvml_tells_the_same_as_cuda() {
     let directory = Directory::new("nvml");
     let holder = Holder::start(&directory, 100 << 20);
-    passes("child_nvml", &settings(&directory));
+    in_own_process(
+        "nvml_tells_the_same_as_cuda",
+        &settings(&directory),
+        child_nvml,
+    );
     holder.end();
 }
 
-#[test]
-#[ignore = "run by nvml_tells_the_same_as_cuda"]
 fn child_nvml() {
     let (mut device, mut count, mut text) = (NULL, 0u32, [0 as c_char; 96]);
     assert_eq!(cu!(nvmlDeviceGetCount_v2(&raw mut count)), 1);

@@ -10,19 +10,6 @@ use support::*;
 
 const NULL_KERNELS: [(&str, &str); 1] = [("SOFTGPU_NULL_KERNELS", "1")];
 
-#[test]
-fn streams_in_their_own_process() {
-    for test in [
-        "child_contexts",
-        "child_order",
-        "child_legacy_stream",
-        "child_events",
-        "child_many_streams",
-    ] {
-        passes(test, &NULL_KERNELS);
-    }
-}
-
 static GATE: AtomicBool = AtomicBool::new(false);
 static LOG: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 
@@ -65,7 +52,10 @@ fn stream(flags: u32) -> *mut c_void {
 }
 
 #[test]
-#[ignore = "run by streams_in_their_own_process"]
+fn contexts() {
+    in_own_process("contexts", &NULL_KERNELS, child_contexts);
+}
+
 fn child_contexts() {
     ok!(cuInit(0u32));
     let (mut a, mut b, mut got, mut flags, mut active, mut device) =
@@ -152,7 +142,10 @@ fn child_contexts() {
 }
 
 #[test]
-#[ignore = "run by streams_in_their_own_process"]
+fn order() {
+    in_own_process("order", &NULL_KERNELS, child_order);
+}
+
 fn child_order() {
     start();
     let s = stream(1);
@@ -231,7 +224,10 @@ fn child_order() {
 }
 
 #[test]
-#[ignore = "run by streams_in_their_own_process"]
+fn legacy_stream() {
+    in_own_process("legacy_stream", &NULL_KERNELS, child_legacy_stream);
+}
+
 fn child_legacy_stream() {
     start();
     let (blocking, free) = (stream(0), stream(1));
@@ -285,7 +281,10 @@ fn child_legacy_stream() {
 }
 
 #[test]
-#[ignore = "run by streams_in_their_own_process"]
+fn events() {
+    in_own_process("events", &NULL_KERNELS, child_events);
+}
+
 fn child_events() {
     start();
     let (a, b) = (stream(1), stream(1));
@@ -348,7 +347,10 @@ fn child_events() {
 }
 
 #[test]
-#[ignore = "run by streams_in_their_own_process"]
+fn many_streams() {
+    in_own_process("many_streams", &NULL_KERNELS, child_many_streams);
+}
+
 fn child_many_streams() {
     static DONE: AtomicUsize = AtomicUsize::new(0);
     unsafe extern "C" fn count(_: *mut c_void) {

@@ -65,16 +65,18 @@ macro_rules! ok {
     };
 }
 
-/// Runs one ignored test of this executable in a process of its own, with settings.
-pub fn child(test: &str, settings: &[(&str, &str)]) -> Command {
+/// Which part of its test this process plays; unset in the process that cargo started.
+const PART: &str = "SOFTGPU_TEST_PART";
+
+/// Whether this process was started by its test to play `part`.
+pub fn plays(part: &str) -> bool {
+    std::env::var(PART).is_ok_and(|it| it == part)
+}
+
+/// This executable once more, with settings, to play a part of `test`.
+pub fn child(test: &str, part: &str, settings: &[(&str, &str)]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([
-        "--exact",
-        test,
-        "--ignored",
-        "--nocapture",
-        "--test-threads=1",
-    ]);
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
     for name in [
         "DEVICES",
         "MODEL",
@@ -87,13 +89,17 @@ pub fn child(test: &str, settings: &[(&str, &str)]) -> Command {
     ] {
         command.env_remove(format!("SOFTGPU_{name}"));
     }
-    command.envs(settings.iter().copied());
+    command.envs(settings.iter().copied()).env(PART, part);
     command
 }
 
-/// As `child`, waits for it and fails the test unless it passed, having run the one test.
-pub fn passes(test: &str, settings: &[(&str, &str)]) {
-    let output = child(test, settings).output().unwrap();
+/// Runs the body of `test`, which calls this, in a process of its own, with settings, and fails the test unless it passes there.
+pub fn in_own_process(test: &str, settings: &[(&str, &str)], body: fn()) {
+    const BODY: &str = "body";
+    if plays(BODY) {
+        return body();
+    }
+    let output = child(test, BODY, settings).output().unwrap();
     let text = format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),
