@@ -35,8 +35,8 @@ fn wrong_settings_fail_cuinit_with_a_sentence() {
     )
     .output()
     .unwrap();
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{text}");
+    let text = said(&output);
+    assert!(passed(&output), "{text}");
     assert!(
         text.contains("softgpu: SOFTGPU_DEVICES: \"two\" is not COUNTxMEMORY"),
         "{text}"

@@ -126,15 +126,8 @@ fn a_fault_ends_its_context_alone() {
     let output = child("a_fault_ends_its_context_alone", "child_fault", &[])
         .output()
         .unwrap();
-    let text = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{text}"
-    );
+    let text = said(&output);
+    assert!(passed(&output), "{text}");
     let source = PTX.to_str().unwrap();
     let line = 1 + source
         .lines()

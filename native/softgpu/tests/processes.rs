@@ -4,7 +4,7 @@ mod support;
 
 use std::ffi::{CStr, c_char, c_void};
 use std::io::{BufRead, BufReader, Lines, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Output, Stdio};
 use std::time::{Duration, Instant};
 use support::*;
 
@@ -115,12 +115,7 @@ fn memory_is_the_sum_over_processes_and_comes_back_when_one_dies() {
         .env("EXPECT_FREE", expected)
         .output()
         .unwrap();
-        let text = String::from_utf8_lossy(&output.stderr).into_owned()
-            + &String::from_utf8_lossy(&output.stdout);
-        assert!(
-            output.status.success() && text.contains("1 passed"),
-            "{text}"
-        );
+        assert!(passed(&output), "{}", said(&output));
     };
     run(&(324usize << 20).to_string());
     first.kill();
@@ -150,31 +145,24 @@ fn another_memory_size_is_refused_while_the_device_is_used() {
         ("SOFTGPU_DEVICES", "1x2Gi"),
         ("SOFTGPU_STATE_DIR", directory.text()),
     ];
-    let output = child(
-        "another_memory_size_is_refused_while_the_device_is_used",
-        "child_other_size",
-        &other,
-    )
-    .output()
-    .unwrap();
-    let text = String::from_utf8_lossy(&output.stderr);
+    let output = try_other_size(&other);
+    let text = said(&output);
     assert!(
         text.contains("other processes use this device with 1073741824 bytes of memory"),
         "{text}"
     );
     holder.end();
-    let output = child(
-        "another_memory_size_is_refused_while_the_device_is_used",
-        "child_other_size",
-        &other,
-    )
-    .output()
-    .unwrap();
+    let output = try_other_size(&other);
     assert!(
-        !output.status.success(),
+        !passed(&output),
         "cuInit succeeds when nobody uses the device"
     );
     assert_eq!(field(&directory, 16), 2 << 30);
+}
+
+fn try_other_size(settings: &[(&str, &str)]) -> Output {
+    let test = "another_memory_size_is_refused_while_the_device_is_used";
+    child(test, "child_other_size", settings).output().unwrap()
 }
 
 fn child_other_size() {
@@ -186,14 +174,8 @@ fn damaged_state_files_are_refused() {
     let directory = Directory::new("damaged");
     for bytes in [vec![], vec![0; 100], vec![0xff; 1 << 16]] {
         std::fs::write(directory.0.join("gpu-0"), bytes).unwrap();
-        let output = child(
-            "another_memory_size_is_refused_while_the_device_is_used",
-            "child_other_size",
-            &settings(&directory),
-        )
-        .output()
-        .unwrap();
-        assert!(output.status.success(), "{output:?}");
+        let output = try_other_size(&settings(&directory));
+        assert!(passed(&output), "{}", said(&output));
     }
     let absent = [("SOFTGPU_STATE_DIR", "/nonexistent/directory")];
     assert!(

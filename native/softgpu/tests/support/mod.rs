@@ -4,7 +4,7 @@
 
 use std::ffi::{CStr, CString, c_void};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// The library under test: cargo builds it beside the test's own executable.
@@ -100,15 +100,21 @@ pub fn in_own_process(test: &str, settings: &[(&str, &str)], body: fn()) {
         return body();
     }
     let output = child(test, BODY, settings).output().unwrap();
-    let text = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
     assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{test} in its own process:\n{text}"
+        passed(&output),
+        "{test} in its own process:\n{}",
+        said(&output)
     );
+}
+
+/// Whether the one test that a child was to run was there and passed.
+pub fn passed(output: &Output) -> bool {
+    output.status.success() && said(output).contains("1 passed")
+}
+
+/// All that a child said.
+pub fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
 /// A context on device 0 that is current in this thread.
