@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { directory, kubeletDir, runDir } from './node.ts';
-import { logLevel } from './operation.ts';
+import { logLevel, probeListen } from './operation.ts';
 import { setting } from './setting.ts';
-import { durationSchema, listenAddressSchema, nodeNameSchema, softwareGpusSchema } from './values.ts';
+import { durationSchema, nodeNameSchema, softwareGpusSchema } from './values.ts';
 
 const apiServerOf = ({ KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port }: NodeJS.ProcessEnv) =>
   host === undefined ? '' : `https://${host.includes(':') ? `[${host}]` : host}:${port ?? '443'}`;
@@ -58,10 +58,7 @@ export const backendSchema = z
       description: 'How often a node with GPUs reports that it is alive.',
       placeholder: 'SPAN',
     }),
-    listen: setting(listenAddressSchema.prefault('127.0.0.1:9963'), {
-      description: 'Where /livez, /readyz and /metrics are answered.',
-      placeholder: 'HOST:PORT',
-    }),
+    listen: probeListen('127.0.0.1:9963'),
     logLevel,
   })
   .superRefine(({ gpus, softwareGpus, endpoint, apiServer }, context) => {

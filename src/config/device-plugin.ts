@@ -1,9 +1,8 @@
 import { z } from 'zod';
 import { VERSION } from '../lib/version.ts';
 import { directory, kubeletDir, runDir } from './node.ts';
-import { logLevel } from './operation.ts';
+import { logLevel, probeListen } from './operation.ts';
 import { setting } from './setting.ts';
-import { listenAddressSchema } from './values.ts';
 
 /** The settings of the device plugin. */
 export const devicePluginSchema = z.strictObject({
@@ -28,10 +27,7 @@ export const devicePluginSchema = z.strictObject({
       placeholder: 'VENDOR/CLASS=NAME',
     },
   ),
-  listen: setting(listenAddressSchema.prefault('127.0.0.1:9961'), {
-    description: 'Where /livez, /readyz and /metrics are answered.',
-    placeholder: 'HOST:PORT',
-  }),
+  listen: probeListen('127.0.0.1:9961'),
   logLevel,
 });
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { setting } from './setting.ts';
-import { durationSchema } from './values.ts';
+import { durationSchema, listenAddressSchema } from './values.ts';
 
 /** Settings of whatever runs the reconcilers, on one host or in a cluster. */
 
@@ -17,3 +17,10 @@ export const releaseTimeout = setting(durationSchema.prefault('30s'), {
 export const logLevel = setting(z.enum(['error', 'warn', 'info', 'debug']).default('info'), {
   description: 'How much is logged.',
 });
+
+/** Where a process answers probes and shows its metrics. */
+export const probeListen = (address: string) =>
+  setting(listenAddressSchema.prefault(address), {
+    description: 'Where /livez, /readyz and /metrics are answered.',
+    placeholder: 'HOST:PORT',
+  });

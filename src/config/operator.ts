@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { agentGracePeriod, logLevel, releaseTimeout } from './operation.ts';
+import { agentGracePeriod, logLevel, probeListen, releaseTimeout } from './operation.ts';
 import { setting } from './setting.ts';
 import { durationSchema, listenAddressSchema } from './values.ts';
 
@@ -12,10 +12,7 @@ export const operatorSchema = z.strictObject({
       'How to reach the API server. Without it: the files that KUBECONFIG names, ~/.kube/config, or in a pod its ServiceAccount.',
     placeholder: 'FILE',
   }),
-  listen: setting(listenAddressSchema.prefault('0.0.0.0:8081'), {
-    description: 'Where /livez, /readyz and /metrics are answered.',
-    placeholder: 'HOST:PORT',
-  }),
+  listen: probeListen('0.0.0.0:8081'),
   nodeApiListen: setting(listenAddressSchema.prefault('0.0.0.0:9962'), {
     description: 'Where node agents reach the operator, over TLS.',
     placeholder: 'HOST:PORT',
