@@ -16,6 +16,17 @@ fn working_session(host: &Host, holder: &Holder) -> (Control, std::fs::File, Val
     (control, data, opened["session"].clone())
 }
 
+/// A gateway that just started may not be connected to the backend yet.
+fn wait_until_listed(host: &Host, id: &Value) {
+    eventually("the backend is told of the session", || {
+        let listed = host.backend.state.lock().unwrap().listed.clone();
+        listed
+            .iter()
+            .any(|session| session["session"] == *id && session["claim"]["uid"] == "claim-1")
+            .then_some(())
+    });
+}
+
 #[test]
 fn a_killed_gateway_cuts_nothing_and_the_next_one_knows_its_sessions() {
     let mut host = Host::start();
@@ -23,13 +34,7 @@ fn a_killed_gateway_cuts_nothing_and_the_next_one_knows_its_sessions() {
     let (_control, mut data, id) = working_session(&host, &holder);
     host.restart_gateway();
     assert!(echoes(&mut data));
-    eventually("the backend is told of the session", || {
-        let listed = host.backend.state.lock().unwrap().listed.clone();
-        listed
-            .iter()
-            .any(|session| session["session"] == id && session["claim"]["uid"] == "claim-1")
-            .then_some(())
-    });
+    wait_until_listed(&host, &id);
     let mut control = holder.connect(&host, false);
     let hello = control
         .ask(json!({"op": "hello", "v": 1, "ticket": holder.ticket(&host)}))
@@ -62,8 +67,9 @@ fn an_adopted_session_can_be_closed_and_revoked() {
     let mut host = Host::start();
     let holder = Holder::new();
     let (_first, _data, id) = working_session(&host, &holder);
-    let (_second, _other, _) = working_session(&host, &holder);
+    let (_second, _other, other_id) = working_session(&host, &holder);
     host.restart_gateway();
+    wait_until_listed(&host, &other_id);
     let mut control = holder.hello(&host, false);
     assert_eq!(
         control.ask(json!({"op": "close", "session": id})).unwrap()["found"],

@@ -138,7 +138,7 @@ impl Backend {
 
     pub fn tell(&self, event: Value) {
         for connection in &mut self.state.lock().unwrap().connections {
-            let _ = writeln!(connection, "{event}");
+            send(connection, &event);
         }
     }
 
@@ -179,6 +179,11 @@ fn payload_of(compact: &str) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(encoded).unwrap()).unwrap()
 }
 
+/// One write a line: events and answers come from different threads. A gateway may be gone.
+fn send(connection: &mut UnixStream, message: &Value) {
+    let _ = connection.write_all(format!("{message}\n").as_bytes());
+}
+
 fn serve(stream: UnixStream, state: &Mutex<State>, answering: &Answering) {
     let mut writer = stream.try_clone().unwrap();
     for line in BufReader::new(stream).lines() {
@@ -186,9 +191,7 @@ fn serve(stream: UnixStream, state: &Mutex<State>, answering: &Answering) {
         let request: Value = serde_json::from_str(&line).unwrap();
         let mut reply = answer(&request, &mut state.lock().unwrap(), answering);
         reply["id"] = request["id"].clone();
-        if writeln!(writer, "{reply}").is_err() {
-            return;
-        }
+        send(&mut writer, &reply);
     }
 }
 
