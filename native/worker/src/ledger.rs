@@ -231,7 +231,7 @@ fn sweep(file: &SharedFile, own: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::scratch_directory;
+    use crate::process::ScratchDirectory;
 
     const MIB: u64 = 1 << 20;
 
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn the_limit_holds_for_the_sum_and_to_the_byte() {
-        let directory = scratch_directory("ledger-sum");
+        let directory = ScratchDirectory::new("ledger-sum");
         let (one, two) = (open(&directory, 10 * MIB), open(&directory, 10 * MIB));
         one.reserve(6 * MIB).unwrap();
         two.reserve(4 * MIB).unwrap();
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn eight_at_once_never_exceed_the_limit() {
-        let directory = scratch_directory("ledger-eight");
+        let directory = ScratchDirectory::new("ledger-eight");
         let taken = std::sync::atomic::AtomicU64::new(0);
         std::thread::scope(|scope| {
             for _ in 0..8 {
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn layout_is_the_published_one() {
-        let directory = scratch_directory("ledger-layout");
+        let directory = ScratchDirectory::new("ledger-layout");
         let ledger = open(&directory, 5 * MIB);
         ledger.reserve(2 * MIB).unwrap();
         ledger.publish(&Counters {
@@ -319,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_file_of_another_kind_is_refused() {
-        let directory = scratch_directory("ledger-kind");
+        let directory = ScratchDirectory::new("ledger-kind");
         std::fs::write(
             directory.join("claim-gpu"),
             vec![0u8; HEADER_BYTES + ROWS * ROW_BYTES],

@@ -75,13 +75,35 @@ pub fn log(level: &str, message: &str, fields: &[(&str, &dyn std::fmt::Display)]
     unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
 }
 
-/// An empty directory of its own for a test.
+/// An empty directory of its own for a test, gone when it is dropped.
 #[cfg(test)]
-pub fn scratch_directory(name: &str) -> std::path::PathBuf {
-    let path = std::env::temp_dir().join(format!("aquifer-worker-{name}-{}", std::process::id()));
-    let _ = std::fs::remove_dir_all(&path);
-    std::fs::create_dir_all(&path).unwrap();
-    path
+pub struct ScratchDirectory(std::path::PathBuf);
+
+#[cfg(test)]
+impl ScratchDirectory {
+    pub fn new(name: &str) -> ScratchDirectory {
+        let name = format!("aquifer-worker-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        ScratchDirectory(path)
+    }
+}
+
+#[cfg(test)]
+impl std::ops::Deref for ScratchDirectory {
+    type Target = std::path::Path;
+
+    fn deref(&self) -> &std::path::Path {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+impl Drop for ScratchDirectory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 #[cfg(test)]

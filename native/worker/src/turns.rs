@@ -228,7 +228,7 @@ impl Drop for Turns {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::scratch_directory;
+    use crate::process::ScratchDirectory;
     use std::sync::atomic::AtomicU32;
     use std::time::{Duration, Instant};
 
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn one_has_the_turn_at_a_time() {
-        let directory = scratch_directory("turns-one");
+        let directory = ScratchDirectory::new("turns-one");
         let inside = AtomicU32::new(0);
         std::thread::scope(|scope| {
             for name in ["a", "b", "c", "a"] {
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn debt_outlives_the_session() {
-        let directory = scratch_directory("turns-debt");
+        let directory = ScratchDirectory::new("turns-debt");
         let turns = join(&directory, "a", 10);
         turns.take().unwrap();
         turns.give_back(20_000_000).unwrap();
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_holder_is_told_to_yield_when_its_budget_is_used() {
-        let directory = scratch_directory("turns-yield");
+        let directory = ScratchDirectory::new("turns-yield");
         let turns = join(&directory, "a", 10);
         turns.take().unwrap();
         assert!(
@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_dead_holder_loses_the_turn() {
-        let directory = scratch_directory("turns-dead");
+        let directory = ScratchDirectory::new("turns-dead");
         let turns = join(&directory, "a", 100);
         // SAFETY: the child only takes the turn, says so by a byte, and is killed.
         let child = unsafe { libc::fork() };
@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn of_those_whose_turn_was_taken_away_the_first_keeps_the_others() {
-        let directory = scratch_directory("turns-overdue");
+        let directory = ScratchDirectory::new("turns-overdue");
         let [first, second, third] = ["a", "b", "c"].map(|claim| join(&directory, claim, 100));
         first.take().unwrap();
         assert!(!first.keeps_others().unwrap());
@@ -344,7 +344,7 @@ mod tests {
 
     #[test]
     fn a_worker_killed_inside_the_lock_leaves_it_usable() {
-        let directory = scratch_directory("turns-lock");
+        let directory = ScratchDirectory::new("turns-lock");
         let turns = join(&directory, "a", 100);
         // SAFETY: the child ends at once, inside the lock.
         let child = unsafe { libc::fork() };

@@ -9,6 +9,7 @@ use aquifer_protocol::{
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -40,12 +41,26 @@ pub struct Script {
     pub ended: AtomicUsize,
 }
 
+/// Where this process has its sockets; a child of it has another.
+fn scratch() -> PathBuf {
+    std::env::temp_dir().join(format!("aq-client-{}", std::process::id()))
+}
+
+extern "C" fn remove_scratch() {
+    let _ = std::fs::remove_dir_all(scratch());
+}
+
 /// Offers a session socket in a fresh place and points AQUIFER_SOCKET at it.
 pub fn offer(script: Script) -> Arc<Script> {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let path = std::env::temp_dir().join(format!("aq-client-{}-{number}.sock", std::process::id()));
-    let _ = std::fs::remove_file(&path);
+    let directory = scratch();
+    std::fs::create_dir_all(&directory).expect("a directory");
+    if number == 0 {
+        // SAFETY: the function is there as long as the process.
+        unsafe { libc::atexit(remove_scratch) };
+    }
+    let path = directory.join(format!("{number}.sock"));
     let listener = UnixListener::bind(&path).expect("a socket");
     // SAFETY: tests set the environment before any thread of theirs reads it.
     unsafe { std::env::set_var("AQUIFER_SOCKET", &path) };
