@@ -28,3 +28,4 @@ if [ ! -x "$cache/zig-$ZIG/bin/python" ]; then
   rm -rf "$cache/zig-$ZIG" && mv "$cache/zig-$ZIG.part" "$cache/zig-$ZIG"
 fi
 ln -sfn "zig-$ZIG" "$cache/zig"
+[ -d "$cache/prometheus" ] || echo "the end-to-end tests unpack Debian's prometheus under $cache (once)"

@@ -7,12 +7,14 @@ import { COMPONENTS, DEBIAN_PACKAGES } from './components.ts';
 /** Where the modules that pin versions lie. */
 export const MODULES = join(import.meta.dirname, 'modules');
 
-/** The folder outside the tree that keeps what is built once: one for each set of versions. */
-export function cacheFolder(): string {
+/** The folder outside the tree that keeps what was once fetched or built. */
+export function cacheRoot(): string {
   const { AQUIFER_CACHE, XDG_CACHE_HOME } = process.env;
-  const root = AQUIFER_CACHE ?? join(XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'aquifer');
-  return join(root, `kubernetes-${versionKey()}`);
+  return AQUIFER_CACHE ?? join(XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'aquifer');
 }
+
+/** The part of it that is of one cluster: one for each set of versions. */
+export const cacheFolder = (): string => join(cacheRoot(), `kubernetes-${versionKey()}`);
 
 function versionKey(): string {
   const hash = createHash('sha256')
