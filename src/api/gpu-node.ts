@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { conditionsSchema, observedGenerationSchema, quantitySchema, timestampSchema } from './meta.ts';
+import { conditionsSchema, observedGenerationSchema, quantitySchema } from './meta.ts';
 
 const uuidSchema = z
   .string()
@@ -15,7 +15,6 @@ export const gpuNodeSpecSchema = z
 const agentSchema = z
   .strictObject({
     version: z.string().max(64).meta({ description: 'Version of the agent.' }),
-    lastHeartbeatTime: timestampSchema.meta({ description: 'When the agent last reported.', format: 'date-time' }),
     endpoint: z.string().min(1).max(512).meta({ description: 'Where the gateway of the node listens: `host:port`.' }),
   })
   .meta({ description: 'The agent that reports this node.' });

@@ -80,12 +80,6 @@ export const kinds = {
       ready,
       { name: 'Model', type: 'string', jsonPath: '.status.gpus[0].model', description: 'Model of the first GPU.' },
       {
-        name: 'Reported',
-        type: 'date',
-        jsonPath: '.status.agent.lastHeartbeatTime',
-        description: 'Time since the agent last reported.',
-      },
-      {
         name: 'Endpoint',
         type: 'string',
         jsonPath: '.status.agent.endpoint',

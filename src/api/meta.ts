@@ -20,7 +20,7 @@ const ANNOTATIONS_MAX_BYTES = 256 * 1024; // As the Kubernetes API server limits
 const isTimestamp = (text: string): boolean => RFC3339.test(text) && !Number.isNaN(Date.parse(text));
 
 /** A point in time as Kubernetes writes it (RFC 3339). */
-export const timestampSchema = z
+const timestampSchema = z
   .string()
   .refine(isTimestamp, 'must be a time such as 2026-01-31T12:00:00Z')
   .meta({ format: 'date-time' });

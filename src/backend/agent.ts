@@ -96,6 +96,7 @@ async function startGpus(
   const connection = running.use(connect({ loadConfig: () => access, clock }));
   const started = await startGpuNode({
     node: config.nodeName,
+    namespace: config.namespace,
     endpoint: config.endpoint,
     heartbeatMs: config.heartbeatInterval.ms,
     paths,

@@ -1,6 +1,7 @@
 import type { Kinds } from '../api/kinds.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
+import type { Pulse } from '../runtime/heartbeats.ts';
 import type { Store } from '../runtime/store.ts';
 import { closeClaim } from './claim-closing.ts';
 import { acceptGateways, type GatewayConnections } from './gateway-connections.ts';
@@ -16,6 +17,7 @@ import type { UsageSample } from './usage.ts';
 
 export interface BackendOptions {
   readonly store: Store<Kinds>;
+  readonly pulse: Pulse;
   readonly clock: Clock;
   readonly log: Log;
   readonly authority: Authority;

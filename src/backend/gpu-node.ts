@@ -1,4 +1,5 @@
 import type { OperatorClient } from '../grpc/operator-client.ts';
+import { leasePulse } from '../kube/heartbeats.ts';
 import type { Connection } from '../kube/connection.ts';
 import { kindResources } from '../kube/resource.ts';
 import { kubeStore } from '../kube/store.ts';
@@ -19,6 +20,8 @@ const MANAGER = 'aquifer-node';
 
 export interface GpuNodeOptions {
   readonly node: string;
+  /** Where the Lease is by which the agent says that it is alive. */
+  readonly namespace: string;
   readonly endpoint: string;
   readonly heartbeatMs: number;
   readonly paths: AgentPaths;
@@ -34,10 +37,12 @@ export interface GpuNodeOptions {
 
 /** The backend of a node of a cluster: its GPUNode in the API server, the operator as the one that signs. */
 export async function startGpuNode(options: GpuNodeOptions): Promise<Backend> {
-  const { node, endpoint, heartbeatMs, paths, worker, gpus, operator, connection, clock, log, signal } = options;
+  const { node, namespace, endpoint, heartbeatMs, paths, worker, gpus, operator, connection, clock, log, signal } =
+    options;
   const report = sessionReports(operator, log);
   const backend = await startBackend({
     store: kubeStore({ connection, clock, manager: MANAGER, resources: kindResources }),
+    pulse: leasePulse({ connection, clock, namespace, node }),
     clock,
     log,
     authority: operatorAuthority(operator),

@@ -1,8 +1,10 @@
-import type { Kinds } from '../api/kinds.ts';
+import type { GPUNode, Kinds } from '../api/kinds.ts';
 import type { Clock } from '../lib/clock.ts';
 import { jsonEqual } from '../lib/json-equal.ts';
 import type { Log } from '../lib/log.ts';
-import { isStoreError, type Store } from '../runtime/store.ts';
+import { mergePatch } from '../lib/merge-patch.ts';
+import type { Pulse } from '../runtime/heartbeats.ts';
+import type { Store } from '../runtime/store.ts';
 import { mergeInventory, type Gpu } from './gpu.ts';
 import { agentStatus, publishedGpus, type Agent } from './node-status.ts';
 
@@ -10,6 +12,7 @@ type Labels = Readonly<Record<string, string>>;
 
 export interface NodeReporterDeps {
   readonly store: Store<Kinds>;
+  readonly pulse: Pulse;
   readonly clock: Clock;
   readonly node: string;
   /** What pools select the node by. */
@@ -28,11 +31,12 @@ export interface NodeReporter extends AsyncDisposable {
 }
 
 /**
- * Looks at the GPUs every `intervalMs` and publishes them as the agent's part of the node's GPUNode. It has looked once
- * when this returns, and tried to report. A store that fails is tried again at the next beat.
+ * Looks at the GPUs every `intervalMs`, publishes what has changed of them as the agent's part of the node's GPUNode, and
+ * beats. It has looked once when this returns, and tried to report. A store that fails is tried again at the next beat.
+ * A node that cannot be published gives no beat: what its GPUNode says would not be true.
  */
 export async function startNodeReporter(deps: NodeReporterDeps): Promise<NodeReporter> {
-  const { store, clock, node, labels, agent, intervalMs, log } = deps;
+  const { store, pulse, clock, node, labels, agent, intervalMs, log } = deps;
   let gpus: readonly Gpu[] = [];
   let published: Labels | undefined;
   let trouble: string | undefined;
@@ -44,14 +48,15 @@ export async function startNodeReporter(deps: NodeReporterDeps): Promise<NodeRep
     const seen = await look();
     gpus = mergeInventory(gpus, seen);
     if (stopped) return;
+    const there = await store.get('GPUNode', { name: node });
     if (published === undefined) {
-      const before = await store.get('GPUNode', { name: node });
-      gpus = mergeInventory([...gpus, ...missingFrom(gpus, publishedGpus(before))], seen);
+      gpus = mergeInventory([...gpus, ...missingFrom(gpus, publishedGpus(there))], seen);
       published = {}; // Labels that others gave the GPUNode are theirs.
     }
     const wanted = await labels();
-    await publish(store, { node, labels: wanted, before: published }, agentStatus(agent, gpus, clock.now()));
+    await publish(store, { node, labels: wanted, before: published, there }, agentStatus(agent, gpus));
     published = wanted;
+    await pulse.beat();
   };
 
   const beat = async (): Promise<void> => {
@@ -106,32 +111,27 @@ function looking({ inventory, node, log }: NodeReporterDeps): () => Promise<read
 const missingFrom = (gpus: readonly Gpu[], others: readonly Gpu[]): readonly Gpu[] =>
   others.filter(({ uuid }) => gpus.every((gpu) => gpu.uuid !== uuid));
 
-interface Named {
+interface Published {
   readonly node: string;
   readonly labels: Labels;
+  /** The labels that we gave it before. */
   readonly before: Labels;
+  readonly there: GPUNode | undefined;
 }
 
-/** Writes the agent's part of the status, and makes the GPUNode where there is none. */
+/** Writes what differs of the agent's part, and makes the GPUNode where there is none. */
 async function publish(
   store: Store<Kinds>,
-  { node, labels, before }: Named,
+  { node, labels, before, there }: Published,
   status: ReturnType<typeof agentStatus>,
 ): Promise<void> {
   const key = { name: node };
-  try {
-    if (!jsonEqual(labels, before))
-      await store.patch('GPUNode', key, { metadata: { labels: changed(before, labels) } });
-    await store.patch('GPUNode', key, { status }, { subresource: 'status' });
-  } catch (error) {
-    if (!isStoreError(error, 'NotFound')) throw error;
-    await store.create('GPUNode', { metadata: { name: node, labels } });
-    await store.patch('GPUNode', key, { status }, { subresource: 'status' });
+  if (there === undefined) await store.create('GPUNode', { metadata: { name: node, labels } });
+  else {
+    const change = { ...Object.fromEntries(Object.keys(before).map((name) => [name, null])), ...labels };
+    const has = there.metadata.labels ?? {};
+    if (!jsonEqual(mergePatch(has, change), has)) await store.patch('GPUNode', key, { metadata: { labels: change } });
   }
+  const { agent, gpus } = there?.status ?? {};
+  if (!jsonEqual({ agent, gpus }, status)) await store.patch('GPUNode', key, { status }, { subresource: 'status' });
 }
-
-/** As a merge patch: labels that the node has no more are taken away. */
-const changed = (before: Labels, labels: Labels): Readonly<Record<string, string | null>> => ({
-  ...Object.fromEntries(Object.keys(before).map((name) => [name, null])),
-  ...labels,
-});

@@ -12,9 +12,9 @@ export interface Agent {
 }
 
 /** The agent's part of a GPUNode's status; the rest is the operator's. */
-export function agentStatus(agent: Agent, gpus: readonly Gpu[], now: Date): Pick<NodeStatus, 'agent' | 'gpus'> {
+export function agentStatus(agent: Agent, gpus: readonly Gpu[]): Pick<NodeStatus, 'agent' | 'gpus'> {
   return {
-    agent: { ...agent, lastHeartbeatTime: now.toISOString() },
+    agent: { ...agent },
     gpus: gpus.map(({ memoryBytes, reason, driverVersion, ...gpu }) => ({
       ...gpu,
       memory: formatBytes(memoryBytes),

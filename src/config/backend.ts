@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { directory, kubeletDir, runDir } from './node.ts';
-import { logLevel, probeListen } from './operation.ts';
+import { logLevel, probeListen, systemNamespace } from './operation.ts';
 import { setting } from './setting.ts';
 import { durationSchema, nodeNameSchema, softwareGpusSchema } from './values.ts';
 
@@ -21,6 +21,11 @@ export const backendSchema = z
     softwareGpus: setting(softwareGpusSchema.exactOptional(), {
       description: 'Serve GPUs made of software: 2x8Gi is two with 8 GiB of memory each.',
       placeholder: 'COUNTxMEMORY',
+    }),
+    namespace: setting(z.string().min(1).max(63), {
+      description: 'The namespace of Aquifer, where agents of nodes with GPUs renew a Lease each.',
+      placeholder: 'NAME',
+      fallback: systemNamespace,
     }),
     endpoint: setting(z.string().max(512), {
       description: "Where connectors of other nodes reach this node's gateway.",

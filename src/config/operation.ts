@@ -24,3 +24,9 @@ export const probeListen = (address: string) =>
     description: 'Where /livez, /readyz and /metrics are answered.',
     placeholder: 'HOST:PORT',
   });
+
+/** The namespace that Aquifer was installed in. */
+export const systemNamespace = {
+  text: '$POD_NAMESPACE, or aquifer-system',
+  from: (env: Readonly<Record<string, string | undefined>>): string => env['POD_NAMESPACE'] || 'aquifer-system',
+};

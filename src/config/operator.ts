@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { agentGracePeriod, logLevel, probeListen, releaseTimeout } from './operation.ts';
+import { agentGracePeriod, logLevel, probeListen, releaseTimeout, systemNamespace } from './operation.ts';
 import { setting } from './setting.ts';
 import { durationSchema, listenAddressSchema } from './values.ts';
 
@@ -30,7 +30,7 @@ export const operatorSchema = z.strictObject({
   namespace: setting(z.string().min(1).max(63), {
     description: 'The namespace of the operator, where its Lease, its keys and its certificate are kept.',
     placeholder: 'NAME',
-    fallback: { text: '$POD_NAMESPACE, or aquifer-system', from: (env) => env['POD_NAMESPACE'] || 'aquifer-system' },
+    fallback: systemNamespace,
   }),
   leaseDuration: setting(
     durationSchema

@@ -1,9 +1,8 @@
 import type { LeaseRecord, LeaseStore } from '../runtime/leadership.ts';
 import { isStoreError, type Key } from '../runtime/store.ts';
 import type { Call, Connection } from './connection.ts';
-import { collectionPath, objectPath, type Resource } from './resource.ts';
+import { collectionPath, LEASES, objectPath } from './resource.ts';
 
-const LEASES: Resource = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', plural: 'leases', namespaced: true };
 const TRY_MS = 4000; // Two tries fit into the time after which a leader stops.
 
 /** Where the epoch is kept; the count of transitions of the Lease would begin anew with another Lease. */
@@ -76,5 +75,5 @@ function recordOf({ metadata, spec = {} }: StoredLease): LeaseRecord {
 }
 
 /** Kubernetes takes six digits and no others. */
-const microTime = (time: string): string | null =>
+export const microTime = (time: string): string | null =>
   time === '' ? null : new Date(time).toISOString().replace('Z', '000Z');

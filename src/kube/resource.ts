@@ -25,6 +25,13 @@ export const podResources: Resources<PodKinds> = {
   Pod: { apiVersion: 'v1', kind: 'Pod', plural: 'pods', namespaced: true, selector: { [POD_LABEL]: 'true' } },
 };
 
+export const LEASES: Resource = {
+  apiVersion: 'coordination.k8s.io/v1',
+  kind: 'Lease',
+  plural: 'leases',
+  namespaced: true,
+};
+
 /** `/apis/aquifer.dev/v1alpha1/namespaces/team-a/vgpuclaims`; without a namespace those of all. */
 export function collectionPath({ apiVersion, plural }: Resource, namespace?: string): string {
   const group = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;

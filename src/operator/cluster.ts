@@ -6,6 +6,7 @@ import type { OperatorConfig } from '../config/operator.ts';
 import type { RpcServer } from '../grpc/server.ts';
 import { publishConfigMap } from '../kube/config-map.ts';
 import type { Connection } from '../kube/connection.ts';
+import { agentLeases, leaseHeartbeats, type LeaseKinds } from '../kube/heartbeats.ts';
 import { leaseStore } from '../kube/lease.ts';
 import { kindResources, podResources } from '../kube/resource.ts';
 import { secretTexts } from '../kube/secrets.ts';
@@ -50,6 +51,7 @@ export async function runCluster(options: ClusterOptions): Promise<void> {
   const common = { connection, clock, manager: MANAGER };
   const store = kubeStore<Kinds>({ ...common, resources: kindResources });
   const pods = kubeStore<PodKinds>({ ...common, resources: podResources });
+  const leases = kubeStore<LeaseKinds>({ ...common, resources: agentLeases });
   const lease = leaseStore(connection, { namespace, name: config.leaseName });
   let replica: Replica | undefined;
   const lead = () => replica?.lead();
@@ -62,6 +64,7 @@ export async function runCluster(options: ClusterOptions): Promise<void> {
       store,
       pods,
       lease,
+      heartbeats: leaseHeartbeats({ store: leases, namespace, clock, log }),
       clock,
       log,
       sessions,

@@ -64,9 +64,9 @@ describe('the account', () => {
     expect(promisedGi(account)).toBe(0);
   });
 
-  test('does not take a heartbeat for a change of what there is', () => {
+  test("does not take another version of a node's agent for a change of what there is", () => {
     const account = inventory();
-    const agent = { version: '0.1.0', lastHeartbeatTime: '2026-01-01T00:00:09Z', endpoint: 'gpu-1:9960' };
+    const agent = { version: '0.1.1', endpoint: 'gpu-1:9960' };
     expect(account.observeNode({ key: 'gpu-1', after: node('gpu-1', { agent }) })).toBe('None');
     const gpus = [gpu('GPU-a', 0, { healthy: false }), gpu('GPU-b', 1)];
     expect(account.observeNode({ key: 'gpu-1', after: node('gpu-1', { agent, gpus }) })).toBe('Capacity');

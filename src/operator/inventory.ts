@@ -154,7 +154,7 @@ export class Inventory {
   }
 
   #replaceFacts<T>(facts: Map<string, T>, name: string, next: T | undefined): Effect {
-    if (jsonEqual(facts.get(name), next)) return 'None'; // Such as a heartbeat.
+    if (jsonEqual(facts.get(name), next)) return 'None';
     if (next === undefined) facts.delete(name);
     else facts.set(name, next);
     this.#snapshot = undefined;

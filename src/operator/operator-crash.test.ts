@@ -6,6 +6,7 @@ import { gpu, recordingLog } from '../../test/support/builders.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import type { Kinds } from '../api/kinds.ts';
 import { openEmbeddedStore } from '../embedded/store.ts';
+import { localHeartbeats } from '../runtime/heartbeats.ts';
 import type { Store } from '../runtime/store.ts';
 import { startOperator } from './operator.ts';
 
@@ -25,13 +26,13 @@ async function world() {
   cleanups.push(() => store[Symbol.dispose]());
   await store.create('GPUPool', { apiVersion: 'aquifer.dev/v1alpha1', kind: 'GPUPool', metadata: { name: 'default' } });
   await store.create('GPUNode', { apiVersion: 'aquifer.dev/v1alpha1', kind: 'GPUNode', metadata: { name: 'gpu-1' } });
-  const agent = { version: '1', lastHeartbeatTime: clock.now().toISOString(), endpoint: 'gpu-1:9960' };
+  const agent = { version: '1', endpoint: 'gpu-1:9960' };
   const condition = {
     type: 'Ready',
     status: 'True',
     reason: 'AgentReady',
     message: 'x',
-    lastTransitionTime: agent.lastHeartbeatTime,
+    lastTransitionTime: clock.now().toISOString(),
   };
   const status = { agent, gpus: [gpu('GPU-a')], conditions: [condition] };
   await store.patch('GPUNode', { name: 'gpu-1' }, { status }, { subresource: 'status' });
@@ -83,7 +84,8 @@ describe('an operator that is killed', () => {
       return items.flatMap(({ status }) => status?.allocations ?? []).length * 4;
     };
     const dying = dyingAt(store, n, when);
-    const options = { sessions: { close: () => Promise.resolve('closed' as const) }, clock, log: recordingLog() };
+    const sessions = { close: () => Promise.resolve('closed' as const) };
+    const options = { heartbeats: localHeartbeats(clock), sessions, clock, log: recordingLog() };
     void startOperator({ ...options, store: dying.store });
     await clock.advance(400);
     if (n <= 5) expect(dying.died()).toBe(true);

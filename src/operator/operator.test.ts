@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Kinds, VGPUClaim } from '../api/kinds.ts';
 import { RELEASE_FINALIZER } from '../api/vgpu-claim.ts';
 import { openEmbeddedStore } from '../embedded/store.ts';
+import { localHeartbeats } from '../runtime/heartbeats.ts';
 import { StoreError, type MergePatch, type Store } from '../runtime/store.ts';
 import { gpu, recordingLog } from '../../test/support/builders.ts';
 import { ManualClock, settle } from '../../test/support/manual-clock.ts';
@@ -28,12 +29,13 @@ function world() {
   const store = openEmbeddedStore({ directory, clock });
   cleanups.push(() => store[Symbol.dispose]());
   const log = recordingLog();
+  const heartbeats = localHeartbeats(clock);
   const start = (more: Partial<OperatorOptions> = {}): Operator => {
-    const operator = startOperator({ store, sessions: closed, clock, log, ...more });
+    const operator = startOperator({ store, heartbeats, sessions: closed, clock, log, ...more });
     cleanups.push(() => operator.stop());
     return operator;
   };
-  return { clock, store, log, start };
+  return { clock, store, log, heartbeats, start };
 }
 
 type World = ReturnType<typeof world>;
@@ -47,17 +49,17 @@ async function addPool(store: Store<Kinds>, spec: object = {}): Promise<void> {
 
 const head = (kind: string) => ({ apiVersion: 'aquifer.dev/v1alpha1', kind });
 
-const report = (clock: ManualClock, gpus = [gpu('GPU-a', 0), gpu('GPU-b', 1)]): MergePatch => ({
-  status: { agent: { version: '1', lastHeartbeatTime: clock.now().toISOString(), endpoint: 'gpu-1:9960' }, gpus },
+const report = (gpus: readonly object[]): MergePatch => ({
+  status: { agent: { version: '1', endpoint: 'gpu-1:9960' }, gpus },
 });
 
-async function addNode({ store, clock }: World, gpus = [gpu('GPU-a', 0), gpu('GPU-b', 1)]): Promise<void> {
+async function addNode({ store }: World, gpus = [gpu('GPU-a', 0), gpu('GPU-b', 1)]): Promise<void> {
   await store.create('GPUNode', { ...head('GPUNode'), metadata: { name: 'gpu-1' }, spec: {} });
-  await heartbeat({ store, clock }, gpus);
+  await publish(store, gpus);
 }
 
-async function heartbeat({ store, clock }: Pick<World, 'store' | 'clock'>, gpus = [gpu('GPU-a', 0), gpu('GPU-b', 1)]) {
-  await store.patch('GPUNode', { name: 'gpu-1' }, report(clock, gpus), { subresource: 'status' });
+async function publish(store: Store<Kinds>, gpus: readonly object[]): Promise<void> {
+  await store.patch('GPUNode', { name: 'gpu-1' }, report(gpus), { subresource: 'status' });
 }
 
 async function addClaim(store: Store<Kinds>, name: string, spec: object = {}): Promise<void> {
@@ -269,7 +271,7 @@ describe('a node that does not report', () => {
     await w.clock.advance(1000);
     expect(boundCondition(await read(w.store, 'other'))?.reason).toBe('NoHealthyGPUs');
 
-    await heartbeat(w);
+    await w.heartbeats.pulseOf('gpu-1').beat();
     await w.clock.advance(1000);
     expect(await read(w.store, 'trainer')).toMatchObject({
       status: { phase: 'Bound', allocations: [{ gpu: 'GPU-a' }] },
@@ -307,7 +309,7 @@ describe('a node that does not report', () => {
     await w.clock.advance(500);
     await addClaim(w.store, 'on-b');
     await w.clock.advance(500);
-    await heartbeat(w, [gpu('GPU-a', 0, { healthy: false, reason: 'XID79' }), gpu('GPU-b', 1)]);
+    await publish(w.store, [gpu('GPU-a', 0, { healthy: false, reason: 'XID79' }), gpu('GPU-b', 1)]);
     await w.clock.advance(500);
     expect(boundCondition(await read(w.store, 'on-a'))).toMatchObject({ reason: 'GPUUnhealthy' });
     expect((await read(w.store, 'on-b'))?.status?.phase).toBe('Bound');

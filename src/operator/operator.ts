@@ -5,6 +5,7 @@ import type { Log } from '../lib/log.ts';
 import type { Result } from '../lib/result.ts';
 import { runController, type Controller, type Pass } from '../runtime/controller.ts';
 import { Informer } from '../runtime/informer.ts';
+import type { Heartbeats } from '../runtime/heartbeats.ts';
 import { WorkQueue } from '../runtime/queue.ts';
 import { keyOf, type ApiObject, type Key, type Kind, type MergePatch, type Store } from '../runtime/store.ts';
 import { eventRecorder, type EventSink } from '../runtime/event-recorder.ts';
@@ -20,11 +21,12 @@ import { statusPatch } from './status-patch.ts';
 import { claimForTicket, type ClaimRefusal } from './ticket/claim-gate.ts';
 import { claimController } from './vgpu-claim/controller.ts';
 import { claimWrites } from './vgpu-claim/writes.ts';
-import { wireWakeUps, type Informers, type Queues } from './wake-ups.ts';
+import { heartbeatListener, wireWakeUps, type Informers, type Queues } from './wake-ups.ts';
 
 export interface OperatorOptions {
   readonly store: Store<Kinds>;
   readonly sessions: SessionControl;
+  readonly heartbeats: Heartbeats;
   /** Where there are pods: those that ask for vGPUs. */
   readonly pods?: Store<PodKinds>;
   readonly clock: Clock;
@@ -74,6 +76,7 @@ export function startOperator(options: OperatorOptions): Operator {
   const ready = Promise.all(Object.values(informers).map((informer) => informer.synced)).then(() => undefined);
   const following = Object.values(informers).map((informer) => informer.run(signal));
   if (pods !== undefined) following.push(pods.run());
+  following.push(options.heartbeats.follow(heartbeatListener({ informers, liveness, queues, clock, log }), signal));
   const controlling = ready.then(() => runAll({ options, informers, queues, inventory, liveness, events, signal }));
   let isReady = false;
   void ready.then(() => (isReady = true));
@@ -122,7 +125,7 @@ interface WithStatus extends ApiObject {
   readonly status?: Readonly<Record<string, unknown>>;
 }
 
-/** Status writes for kinds whose fields have one writer each: they need no version, and a heartbeat between does no harm. */
+/** Status writes for kinds whose fields have one writer each: they need no version. */
 function statusWrites<K extends Kind<Kinds>>(store: Pick<Store<Kinds>, 'patch'>, kind: K) {
   return {
     async patchStatus(object: WithStatus, status: Readonly<Record<string, unknown>>): Promise<boolean> {

@@ -2,9 +2,11 @@ import type { GPUNode, GPUPool, Kinds, VGPUClaim } from '../api/kinds.ts';
 import type { Clock } from '../lib/clock.ts';
 import { jsonEqual } from '../lib/json-equal.ts';
 import type { Log } from '../lib/log.ts';
+import type { Beat } from '../runtime/heartbeats.ts';
 import type { Change, Informer } from '../runtime/informer.ts';
 import type { WorkQueue } from '../runtime/queue.ts';
 import { keyOf, keyText } from '../runtime/store.ts';
+import { conditionOf } from './condition.ts';
 import type { Liveness } from './gpu-node/liveness.ts';
 import type { Effect, Inventory } from './inventory.ts';
 import type { SessionControl } from './ports.ts';
@@ -62,6 +64,15 @@ export function wireWakeUps(parts: WakeUpParts): void {
     if (effect === 'Released') wakeWaiting();
     if (isGone(change)) closeForGood(parts, change.before);
   });
+}
+
+/** A node that is ready is looked at again when it has been silent for too long, and not at each beat. */
+export function heartbeatListener({ informers, liveness, queues, clock }: Omit<WakeUpParts, 'sessions' | 'inventory'>) {
+  return (beat: Beat): void => {
+    liveness.hear(beat, clock.now().getTime());
+    const ready = conditionOf(informers.nodes.get(beat.node)?.status?.conditions, 'Ready');
+    if (ready?.status !== 'True') queues.nodes.add(beat.node);
+  };
 }
 
 /** Wakes the claims that wait for a share, the oldest first. */

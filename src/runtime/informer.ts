@@ -15,6 +15,8 @@ export interface Change<T> {
 export interface InformerOptions<Kinds extends KindTable<Kinds>, K extends Kind<Kinds>> {
   readonly store: Pick<Store<Kinds>, 'list' | 'watch'>;
   readonly kind: K;
+  /** @default all */
+  readonly namespace?: string;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -111,7 +113,7 @@ export class Informer<Kinds extends KindTable<Kinds>, K extends Kind<Kinds>> {
 
   async #relist(): Promise<string> {
     const { store, kind } = this.#options;
-    const { items, resourceVersion } = await store.list(kind);
+    const { items, resourceVersion } = await store.list(kind, this.#scope());
     const listed = new Map(items.map((object) => [keyText(keyOf(object)), object]));
     for (const key of this.#objects.keys()) if (!listed.has(key)) this.#replace(key, undefined);
     for (const [key, object] of listed) this.#replace(key, object);
@@ -122,13 +124,18 @@ export class Informer<Kinds extends KindTable<Kinds>, K extends Kind<Kinds>> {
 
   async #watch(resourceVersion: string, signal: AbortSignal): Promise<void> {
     const { store, kind } = this.#options;
-    for await (const event of store.watch(kind, { resourceVersion, signal })) {
+    for await (const event of store.watch(kind, { ...this.#scope(), resourceVersion, signal })) {
       if (event.type !== 'BOOKMARK') {
         this.#replace(keyText(keyOf(event.object)), event.type === 'DELETED' ? undefined : event.object);
       }
       this.#version = event.object.metadata.resourceVersion ?? this.#version;
       if (!this.#stats.following) this.#stats = { ...this.#stats, following: true };
     }
+  }
+
+  #scope(): { readonly namespace?: string } {
+    const { namespace } = this.#options;
+    return namespace === undefined ? {} : { namespace };
   }
 
   #replace(key: string, next: Kinds[K] | undefined): void {

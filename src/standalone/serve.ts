@@ -9,6 +9,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import { VERSION } from '../lib/version.ts';
 import { startOperator, type Operator } from '../operator/operator.ts';
+import { localHeartbeats } from '../runtime/heartbeats.ts';
 import type { Store } from '../runtime/store.ts';
 import { serveApi } from './api-server.ts';
 import { dataDirAt, makeDataDir, type DataDir } from './data-dir.ts';
@@ -107,8 +108,10 @@ async function startControl(
   running: AsyncDisposableStack,
 ): Promise<{ readonly authority: PoolAuthority; readonly backend: Backend }> {
   const backend = Promise.withResolvers<Backend>();
+  const heartbeats = localHeartbeats(clock);
   const operator: Operator = startOperator({
     store,
+    heartbeats,
     clock,
     log,
     agentGraceMs: config.agentGracePeriod.ms,
@@ -122,6 +125,7 @@ async function startControl(
   );
   const started = await startBackend({
     store,
+    pulse: heartbeats.pulseOf(node),
     clock,
     log,
     node,

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
 import type { VGPUClaim } from '../../src/api/kinds.ts';
 import type { Pod } from '../../src/api/pod.ts';
+import { leasePulse } from '../../src/kube/heartbeats.ts';
 import { connect, type Connection } from '../../src/kube/connection.ts';
 import { loadKubeConfig } from '../../src/kube/load-config.ts';
 import { systemClock } from '../../src/runtime/system-clock.ts';
@@ -24,6 +25,7 @@ const GPU_NODES = `${AQUIFER}/gpunodes`;
 const CLAIMS = `${AQUIFER}/namespaces/team-a/vgpuclaims`;
 const PODS = '/api/v1/namespaces/team-a/pods';
 const CRD = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions/vgpuclaims.aquifer.dev';
+const LEASES = `/apis/coordination.k8s.io/v1/namespaces/${NAMESPACE}/leases`;
 const MERGE = 'application/merge-patch+json';
 
 interface Definition {
@@ -99,7 +101,7 @@ describe('the chart on an API server', () => {
   test('lets the operator do all that it must, as its ServiceAccount', async () => {
     await post(admin, `${AQUIFER}/gpupools`, pool('default'));
     await post(admin, GPU_NODES, gpuNode('gpu-a'));
-    const agent = { version: '1', lastHeartbeatTime: new Date().toISOString(), endpoint: 'gpu-a:9960' };
+    const agent = { version: '1', endpoint: 'gpu-a:9960' };
     const status = { agent, gpus: [gpu('GPU-a', 0, { memory: '8Gi' })] };
     await admin.call({ method: 'PATCH', path: `${GPU_NODES}/gpu-a/status`, body: { status }, contentType: MERGE });
 
@@ -139,7 +141,7 @@ describe('the chart on an API server', () => {
     expect(said).toEqual([]);
   });
 
-  test('holds each agent to the GPUNode of its own node', async () => {
+  test('holds each agent to the GPUNode and the Lease of its own node', async () => {
     using agent = connectionOf('agent', await agentToken(admin, API_SERVER, 'gpu-1'));
     await post(agent, GPU_NODES, gpuNode('gpu-1'));
     const patch = (name: string, part = '') =>
@@ -151,8 +153,17 @@ describe('the chart on an API server', () => {
       });
     await patch('gpu-1');
     await patch('gpu-1', '/status');
+    const beat = (node: string) =>
+      leasePulse({ connection: agent, clock: systemClock, namespace: NAMESPACE, node }).beat();
+    await beat('gpu-1'); // Makes the Lease,
+    await beat('gpu-1'); // and renews it.
 
-    const own = /may write its own GPUNode alone/;
+    const own = /may write its own GPUNode and Lease alone/;
+    await expect(beat('gpu-a')).rejects.toThrow(own);
+    await expect(beat('aquifer-operator')).rejects.toThrow(own);
+    using namesake = connectionOf('namesake', await agentToken(admin, API_SERVER, 'aquifer-operator'));
+    const lead = { method: 'PATCH', path: `${LEASES}/aquifer-operator`, body: {}, contentType: MERGE } as const;
+    await expect(namesake.call(lead)).rejects.toThrow(/none of a node's/);
     await expect(post(agent, GPU_NODES, gpuNode('gpu-2'))).rejects.toThrow(own);
     await expect(patch('gpu-a')).rejects.toThrow(own);
     await expect(patch('gpu-a', '/status')).rejects.toThrow(own);
@@ -166,6 +177,8 @@ describe('the chart on an API server', () => {
     ['GET', CLAIMS],
     ['GET', '/api/v1/pods'],
     ['GET', '/api/v1/nodes'],
+    ['GET', LEASES],
+    ['DELETE', `${LEASES}/gpu-1`],
     ['GET', `/api/v1/namespaces/${NAMESPACE}/secrets/aquifer-ca`],
   ] as const)('lets no agent %s %s', async (method, path) => {
     using agent = connectionOf('agent', await agentToken(admin, API_SERVER, 'gpu-1'));

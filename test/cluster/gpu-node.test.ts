@@ -29,7 +29,7 @@ beforeAll(async () => {
   kube = await startKube([NAMESPACE]);
   folder = mkdtempSync(join(tmpdir(), 'aq-gpu-node-'));
   await createServiceAccount(kube.connection, NAMESPACE, 'aquifer-node');
-  await grantAgents(kube.connection);
+  await grantAgents(kube.connection, NAMESPACE);
   await mountServiceAccount(kube, folder);
 }, 180_000);
 afterAll(async () => {
@@ -74,6 +74,7 @@ async function started(stack: AsyncDisposableStack): Promise<Backend> {
   const access = serviceAccount(kube.api.url, folder);
   const backend = await startGpuNode({
     node: NODE,
+    namespace: NAMESPACE,
     endpoint: '10.0.0.1:9960',
     heartbeatMs: 100,
     paths,

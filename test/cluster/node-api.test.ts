@@ -36,7 +36,7 @@ beforeAll(async () => {
   await createServiceAccount(kube.connection, 'aquifer-system', 'aquifer-node');
   await store.create('GPUPool', { metadata: { name: 'default' }, spec: {} });
   await store.create('GPUNode', { metadata: { name: 'gpu-1' } });
-  const agent = { version: '1', lastHeartbeatTime: new Date().toISOString(), endpoint: 'gpu-1:9960' };
+  const agent = { version: '1', endpoint: 'gpu-1:9960' };
   const status = { agent, gpus: [gpu('GPU-a', 0, { memory: '8Gi' })] };
   await store.patch('GPUNode', { name: 'gpu-1' }, { status }, { subresource: 'status' });
   const start = () =>

@@ -113,7 +113,11 @@ test('agents and connectors of both nodes are replaced while a program computes,
     () => node.computing(),
     (count) => count === 1,
   );
-  const heartbeat = async () => (await store.get('GPUNode', { name: 'gpu-1' }))?.status?.agent?.lastHeartbeatTime;
+  const path = '/apis/coordination.k8s.io/v1/namespaces/default/leases/gpu-1';
+  const heartbeat = async (): Promise<string> => {
+    const { spec } = (await kube.connection.call({ method: 'GET', path })) as { spec: { renewTime: string } };
+    return spec.renewTime;
+  };
   const before = await heartbeat();
   for (const each of [node, nodeOf('gpu-1')]) {
     await each.restartAgent();

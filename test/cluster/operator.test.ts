@@ -8,6 +8,7 @@ import { systemClock } from '../../src/runtime/system-clock.ts';
 import { gpu } from '../support/builders.ts';
 import { claimDraft } from '../support/conformance/fixture.ts';
 import { eventually } from '../support/eventually.ts';
+import { startFakeAgent } from '../support/fake-agent.ts';
 import { startKube, type KubeFixture } from '../support/kube-fixture.ts';
 import { startOperatorProcess, type OperatorProcess } from '../support/operator-process.ts';
 
@@ -21,7 +22,7 @@ const NOBODY_FOLLOWS = ['--release-timeout', '500ms'];
 
 let kube: KubeFixture;
 let store: Store<Kinds>;
-let beat: NodeJS.Timeout;
+let agent: Disposable;
 
 jest.setTimeout(180_000);
 
@@ -29,18 +30,12 @@ beforeAll(async () => {
   kube = await startKube([NAMESPACE]);
   store = kubeStore({ connection: kube.connection, clock: systemClock, manager: 'test', resources: kindResources });
   await store.create('GPUPool', { metadata: { name: 'default' }, spec: {} });
-  await store.create('GPUNode', { metadata: { name: 'gpu-1' } });
   const gpus = GPUS.map((uuid, index) => gpu(uuid, index, { memory: '8Gi' }));
-  const report = async (): Promise<void> => {
-    const agent = { version: '1', lastHeartbeatTime: new Date().toISOString(), endpoint: 'gpu-1:9960' };
-    await store.patch('GPUNode', { name: 'gpu-1' }, { status: { agent, gpus } }, { subresource: 'status' });
-  };
-  await report();
-  beat = setInterval(() => void report().catch(() => undefined), 1000);
+  agent = await startFakeAgent({ connection: kube.connection, node: 'gpu-1', gpus, namespace: 'default' });
 }, 180_000);
 
 afterAll(async () => {
-  clearInterval(beat);
+  agent[Symbol.dispose]();
   await kube[Symbol.asyncDispose]();
 });
 

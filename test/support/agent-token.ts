@@ -21,8 +21,8 @@ export async function createServiceAccount(connection: Connection, namespace: st
   await connection.call({ method: 'POST', path: `/api/v1/namespaces/${namespace}/serviceaccounts`, body });
 }
 
-/** Lets the agents of nodes do all that they may. */
-export async function grantAgents(connection: Connection): Promise<void> {
+/** Lets the agents of nodes do all that they may, with their Leases in that namespace. */
+export async function grantAgents(connection: Connection, namespace = 'default'): Promise<void> {
   const post = (path: string, body: object) =>
     connection.call({ method: 'POST', path: `/apis/rbac.authorization.k8s.io/v1/${path}`, body });
   await post('clusterroles', {
@@ -33,11 +33,18 @@ export async function grantAgents(connection: Connection): Promise<void> {
       { apiGroups: ['aquifer.dev'], resources: ['gpunodes/status'], verbs: ['patch'] },
     ],
   });
-  await post('clusterrolebindings', {
+  await post(`namespaces/${namespace}/roles`, {
     metadata: { name: NAME },
-    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: NAME },
-    subjects: [{ kind: 'ServiceAccount', name: NAME, namespace: NAMESPACE }],
+    rules: [{ apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create', 'patch'] }],
   });
+  const subjects = [{ kind: 'ServiceAccount', name: NAME, namespace: NAMESPACE }];
+  for (const [path, kind] of [
+    ['clusterrolebindings', 'ClusterRole'],
+    [`namespaces/${namespace}/rolebindings`, 'Role'],
+  ] as const) {
+    const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind, name: NAME };
+    await post(path, { metadata: { name: NAME }, roleRef, subjects });
+  }
 }
 
 /** Writes what kubelet mounts into an agent's pod, to reach the API server with. */

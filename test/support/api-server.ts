@@ -8,6 +8,7 @@ import { ensureBinaries } from '../cluster/binaries.ts';
 import { ClusterAuthority } from '../cluster/certificates.ts';
 import { apiServerArguments, etcdArguments, issueApiServer } from '../cluster/control-plane.ts';
 import { writeKubeconfig } from '../cluster/kubeconfig.ts';
+import { auditLog, type AuditedWrite } from './audit-log.ts';
 import { BackgroundProgram } from './background-program.ts';
 
 const READY_MS = 120_000;
@@ -21,6 +22,8 @@ export interface ApiServer extends AsyncDisposable {
   readonly kubeconfig: string;
   /** What the API server has said so far. */
   log(): string;
+  /** All that anybody asked it to write, oldest first. */
+  writes(): readonly AuditedWrite[];
   /** Starts a stopped or killed API server again, and waits until it is ready. */
   start(): Promise<void>;
   /** Stops the API server as its init system would. etcd goes on. */
@@ -34,7 +37,7 @@ export interface ApiServer extends AsyncDisposable {
 }
 
 /** Builds etcd and kube-apiserver where the cache lacks them, and starts them. @throws Error with what they said instead. */
-export async function startApiServer(): Promise<ApiServer> {
+export async function startApiServer({ isAudited = false } = {}): Promise<ApiServer> {
   const bin = await ensureBinaries(['etcd', 'kube-apiserver']);
   const folder = mkdtempSync(join(tmpdir(), 'aq-api-'));
   // An address of its own, of 16 million on loopback: the ports stay free for a restart and for others.
@@ -49,7 +52,9 @@ export async function startApiServer(): Promise<ApiServer> {
   const etcdUrl = `http://${address}:2379`;
   const etcdCommand = etcdArguments(join(folder, 'etcd'), etcdUrl, `http://${address}:2380`);
   const etcd = new BackgroundProgram('etcd', [join(bin, 'etcd'), ...etcdCommand], join(folder, 'etcd.log'));
-  const extra = [`--bind-address=${address}`, `--advertise-address=${address}`, '--endpoint-reconciler-type=none'];
+  const audit = auditLog(folder);
+  const addresses = [`--bind-address=${address}`, `--advertise-address=${address}`, '--endpoint-reconciler-type=none'];
+  const extra = [...addresses, ...(isAudited ? audit.args : [])];
   const command = apiServerArguments({ etcdUrl, port: PORT, certificates: authority.folder, extra });
   const logFile = join(folder, 'kube-apiserver.log');
   const server = new BackgroundProgram('kube-apiserver', [join(bin, 'kube-apiserver'), ...command], logFile);
@@ -73,6 +78,7 @@ export async function startApiServer(): Promise<ApiServer> {
     url,
     kubeconfig,
     log: () => server.log,
+    writes: audit.writes,
     start,
     stop: () => server.end('SIGTERM'),
     kill: () => server.end('SIGKILL'),

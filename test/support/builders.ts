@@ -103,7 +103,7 @@ export function node(
     metadata: meta(name),
     spec: {},
     status: {
-      agent: { version: '0.1.0', lastHeartbeatTime: CREATED, endpoint: `${name}:9960` },
+      agent: { version: '0.1.0', endpoint: `${name}:9960` },
       gpus: [gpu('GPU-a', 0), gpu('GPU-b', 1)],
       conditions: [
         {

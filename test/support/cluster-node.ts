@@ -146,6 +146,7 @@ async function agentStarter(
   await mountServiceAccount(kube, kubelet.directory);
   const argv = [
     `--node-name=${name}`,
+    '--namespace=default',
     `--operator=${operator}`,
     `--operator-ca=${file('operator-ca.crt')}`,
     `--operator-token=${file('operator-token')}`,

@@ -100,7 +100,7 @@ export const fullExamples: Readonly<Record<Kind, JsonObject>> = {
   ),
   GPUNode: node({
     observedGeneration: 1,
-    agent: { version: '0.1.0', lastHeartbeatTime: '2026-01-31T12:00:00.123Z', endpoint: 'gpu-1:9960' },
+    agent: { version: '0.1.0', endpoint: 'gpu-1:9960' },
     gpus: [gpu('8Gi')],
     promised: [{ uuid: 'GPU-0', memory: '8Gi', compute: 30, claims: 1 }],
     conditions: [condition],

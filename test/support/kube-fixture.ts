@@ -17,8 +17,11 @@ export interface KubeFixture extends AsyncDisposable {
   readonly connection: Connection;
 }
 
-export async function startKube(namespaces: readonly string[]): Promise<KubeFixture> {
-  const api = await startApiServer();
+export async function startKube(
+  namespaces: readonly string[],
+  options: Parameters<typeof startApiServer>[0] = {},
+): Promise<KubeFixture> {
+  const api = await startApiServer(options);
   const connection = connect({ loadConfig: () => loadKubeConfig(api.kubeconfig), clock: systemClock });
   try {
     for (const name of namespaces) {

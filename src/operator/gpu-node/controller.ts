@@ -27,8 +27,7 @@ export function nodeController({ nodes, inventory, liveness, events, clock, grac
     async reconcile(node) {
       const { name } = node.metadata;
       const now = clock.now();
-      const heartbeat = node.status?.agent?.lastHeartbeatTime;
-      const silence = heartbeat === undefined ? undefined : liveness.see(name, heartbeat, now.getTime());
+      const silence = node.status?.agent === undefined ? undefined : liveness.silenceOf(name, now.getTime());
       const promisedOf = (gpu: string): Promised => inventory.promisedOf(name, gpu);
       const status = nodeStatus(node, { silence, graceMs, promisedOf, now });
 

@@ -39,14 +39,14 @@ export function nodeStatus(node: GPUNode, view: NodeView): NodeStatus {
 type Finding = Pick<Condition, 'status' | 'reason' | 'message'>;
 
 function readiness({ status }: GPUNode, { silence, graceMs }: NodeView): Finding {
-  const heartbeat = status?.agent?.lastHeartbeatTime;
-  if (silence === undefined || heartbeat === undefined) {
+  if (silence === undefined) {
     return { status: 'False', reason: 'NoAgent', message: 'no agent has reported yet' };
   }
   // After a restart of ours, a node that was lost stays lost until it reports again.
-  const stillLost = silence.first && conditionOf(status?.conditions, 'Ready')?.reason === 'AgentLost';
+  const stillLost = silence.unheard && conditionOf(status?.conditions, 'Ready')?.reason === 'AgentLost';
   if (stillLost || silence.ms >= graceMs) {
-    return { status: 'False', reason: 'AgentLost', message: `the agent has not reported since ${heartbeat}` };
+    const since = silence.since === undefined ? 'does not report' : `has not reported since ${silence.since}`;
+    return { status: 'False', reason: 'AgentLost', message: `the agent ${since}` };
   }
   return { status: 'True', reason: 'AgentReady', message: 'the agent reports' };
 }

@@ -48,6 +48,8 @@ capabilities:
 {{- end }}
 
 {{- define "aquifer.nodeEnvironment" -}}
+- name: POD_NAMESPACE
+  valueFrom: { fieldRef: { fieldPath: metadata.namespace } }
 - name: NODE_NAME
   valueFrom: { fieldRef: { fieldPath: spec.nodeName } }
 - name: NODE_IP
