@@ -61,15 +61,14 @@ async function serveRequest(services: ApiServices, request: IncomingMessage, res
     }
     send(response, await answerTo(services, route, request, url.searchParams));
   } catch (error) {
-    const status = statusOf(error, subjectOf(route)) ?? unexpected(services, error);
+    const status = statusOf(error, subjectOf(route)) ?? UNEXPECTED;
+    // Such as a full disk: nothing that the user who asked could mend.
+    if (status.code >= 500) services.failed(error);
     send(response, { code: status.code, body: status });
   }
 }
 
-function unexpected(services: ApiServices, err: unknown): ReturnType<typeof failure> {
-  services.failed(err);
-  return failure(500, 'InternalError', 'the request failed; the log of serve says why');
-}
+const UNEXPECTED = failure(500, 'InternalError', 'the request failed; the log of serve says why');
 
 const subjectOf = (route: ApiRoute | undefined): Subject | undefined =>
   route?.at === 'object' ? { kind: route.kind, name: route.name } : undefined;
