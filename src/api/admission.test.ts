@@ -22,6 +22,7 @@ describe('admit', () => {
       vgpus: 1,
       resources: { memory: '8Gi', compute: 30 },
       mode: 'Reserved',
+      access: 'Any',
       vgpuPlacement: 'Distinct',
     });
   });
@@ -47,7 +48,7 @@ describe('admit', () => {
       'spec.resources.memry: unknown field; did you mean "memory"?',
     ]);
     expect(refusal(claim({ color: 'red' }))).toEqual([
-      'spec.color: unknown field; known here: poolName, vgpus, resources, mode, vgpuPlacement, gpuSelector',
+      'spec.color: unknown field; known here: poolName, vgpus, resources, mode, access, vgpuPlacement, gpuSelector',
     ]);
     expect(refusal({ ...claim({}), metadata: { name: 'x', namespace: 'y', lables: {} } })).toEqual([
       'metadata.lables: unknown field; did you mean "labels"?',

@@ -26,6 +26,14 @@ export const vgpuClaimSpecSchema = z
       .enum(['Reserved'])
       .default('Reserved')
       .meta({ description: '`Reserved`: the claim holds its share for as long as it exists.' }),
+    access: z
+      .enum(['Any', 'Local'])
+      .default('Any')
+      .meta({
+        description:
+          'Where programs that use the claim may run. `Any`: on any node, best on that of the GPU. `Local`: on the node of ' +
+          'the GPU alone: pods that name the claim are kept to it, and no other node is given a ticket.',
+      }),
     vgpuPlacement: z.enum(['Distinct', 'Shared']).default('Distinct').meta({
       description: '`Distinct` puts each vGPU on a GPU of its own; `Shared` lets several vGPUs lie on one GPU.',
     }),

@@ -78,7 +78,7 @@ function granted<T>(result: Result<T, { readonly reason: string; readonly messag
 function ticketFailure({ reason, message }: TicketRefusal): ApiFailure {
   if (reason === 'ClaimNotFound') return new ApiFailure(failure(404, 'NotFound', message));
   if (reason === 'OperatorStarting') return new ApiFailure(failure(503, 'ServiceUnavailable', message));
-  if (reason === 'ClaimNotBound') return new ApiFailure(failure(409, reason, message));
+  if (reason === 'ClaimNotBound' || reason === 'ClaimIsLocal') return new ApiFailure(failure(409, reason, message));
   return new ApiFailure(failure(400, 'BadRequest', message));
 }
 

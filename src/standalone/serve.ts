@@ -61,7 +61,7 @@ export async function serve(options: ServeOptions): Promise<void> {
       store,
       log,
       directory: dirs.sockets,
-      ticketFor: (claim, holderKey) => authority.issue({ claim, holderKey }, local),
+      ticketFor: (claim, holderKey) => authority.issue({ claim, holderKey, node: config.nodeName }, local),
     }),
   );
   const api = serveApi(dirs.apiSocket, {

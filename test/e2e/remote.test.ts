@@ -91,6 +91,18 @@ test('a ticket for a key is worth something to that key only', async () => {
   expect(thief.stderr).toMatch(/TicketStolen: the ticket is bound to another key.*aquifer ticket trainer --for /);
 }, 60_000);
 
+test('a claim with access Local serves this host and is worth no ticket', async () => {
+  const local = claim('at-home', '256Mi', 10).replace('spec: {', 'spec: {access: Local, ');
+  expect(await serve.cli(['apply', '-f', '-'], { stdin: local })).toMatchObject({ code: 0, stderr: '' });
+  const here = await startSession(serve, program, ['--claim', 'at-home']);
+  expect(await here.ask('echo')).toBe('ok');
+  expect((await here.end()).code).toBe(0);
+  const ran = await serve.cli(['ticket', 'at-home']);
+  expect(ran).toMatchObject({ code: 1, stdout: '' });
+  expect(ran.stderr).toMatch(/claim at-home has access Local: only programs on \S+ use it\n$/);
+  await serve.cli(['delete', 'vgpu', 'at-home']);
+}, 60_000);
+
 test('a key that is none is refused by the command line', async () => {
   const ran = await serve.cli(['ticket', 'trainer', '--for', 'not-a-key']);
   expect(ran).toMatchObject({ code: 1, stdout: '' });

@@ -28,6 +28,7 @@ export function claim(name = 'trainer', { metadata, spec, status }: ClaimOverrid
     kind: 'VGPUClaim',
     metadata: meta(name, { namespace: 'team-a', finalizers: [RELEASE_FINALIZER], ...metadata }),
     spec: {
+      access: 'Any',
       poolName: 'default',
       vgpus: 1,
       resources: { memory: '4Gi', compute: 25 },

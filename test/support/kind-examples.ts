@@ -109,6 +109,7 @@ export const fullExamples: Readonly<Record<Kind, JsonObject>> = {
     {
       vgpus: 1,
       mode: 'Reserved',
+      access: 'Local',
       vgpuPlacement: 'Shared',
       gpuSelector: { model: ['Aquifer Software GPU', 'NVIDIA A'], minMemory: '8Gi' },
     },
@@ -163,7 +164,7 @@ export const acceptedExamples: readonly Example[] = [
   {
     name: 'a bound claim whose spec is written out with its defaults',
     kind: 'VGPUClaim',
-    object: claim({ vgpus: 1, mode: 'Reserved', vgpuPlacement: 'Distinct' }, bound),
+    object: claim({ vgpus: 1, mode: 'Reserved', access: 'Any', vgpuPlacement: 'Distinct' }, bound),
     old: claim({}, bound),
   },
   {
@@ -294,6 +295,7 @@ export const refusedExamples: readonly RefusedExample[] = [
   frozen('a bound claim that wants more memory', { resources: { memory: '16Gi', compute: 30 } }),
   frozen('a bound claim that wants another pool', { poolName: 'other' }),
   frozen('a bound claim that gets a selector', { gpuSelector: { model: ['A100'] } }),
+  frozen('a bound claim that would be kept to its node', { access: 'Local' }),
   frozen('a lost claim that changes', { vgpuPlacement: 'Shared' }, 'Lost'),
   {
     name: 'a claim whose status is taken away',

@@ -63,7 +63,7 @@ const ticketHandlers = (parts: Parts): Pick<NodeApi, 'IssueTicket' | 'RenewTicke
     const wish = requests.checked(requests.issueTicket, request);
     const claim = granted(claimOf(wish, node, await pods.get(wish.podNamespace, wish.podName)));
     // Asked last: whoever led when the call came may have been replaced while we read.
-    return issued(granted(leading().issuer.sign({ claim, holderKey: wish.holderKey })), enrolments.caPem);
+    return issued(granted(leading().issuer.sign({ claim, holderKey: wish.holderKey, node })), enrolments.caPem);
   },
 
   async RenewTicket(request, context) {

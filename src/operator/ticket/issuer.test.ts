@@ -56,6 +56,16 @@ function given(result: ReturnType<ReturnType<typeof ticketIssuer>['sign']>): str
 const wish = { claim: { namespace: 'team-a', name: 'trainer' } };
 
 describe('a ticket', () => {
+  test('of a claim with access Local is for its own node alone', () => {
+    const local = claimOf('trainer', { spec: { access: 'Local' }, status: boundTo() });
+    const { issuer } = issuing({ claimForTicket: () => ok(local) });
+    expect(issuer.sign({ ...wish, node: 'gpu-1' }).ok).toBe(true);
+    const refused = (message: string) => ({ ok: false, error: { reason: 'ClaimIsLocal', message } });
+    const why = 'claim trainer has access Local: only programs on gpu-1 use it';
+    expect(issuer.sign({ ...wish, node: 'cpu-1' })).toEqual(refused(`${why}, not those on cpu-1`));
+    expect(issuer.sign(wish)).toEqual(refused(why));
+  });
+
   test('says what the claim has, for whom, and until when', () => {
     const { issuer, payloadOf } = issuing();
     const payload = payloadOf(given(issuer.sign({ ...wish, holderKey: alice, lifetimeSeconds: 60 })));

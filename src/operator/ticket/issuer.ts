@@ -28,6 +28,8 @@ export interface TicketWish {
   readonly claim: Key;
   /** Binds the ticket to this key; without it the first who presents it binds it. base64url of an Ed25519 key. */
   readonly holderKey?: string | undefined;
+  /** Where the holder's programs run; without it they may run anywhere. */
+  readonly node?: string | undefined;
   /** @default 600 */
   readonly lifetimeSeconds?: number | undefined;
 }
@@ -36,7 +38,8 @@ export type TicketRefusal =
   | JwsRefusal
   | ClaimRefusal
   | {
-      readonly reason: 'HolderKeyInvalid' | 'LifetimeInvalid' | 'TicketStolen' | 'TicketExchanged' | 'EpochTooNew';
+      readonly reason:
+        'ClaimIsLocal' | 'HolderKeyInvalid' | 'LifetimeInvalid' | 'TicketStolen' | 'TicketExchanged' | 'EpochTooNew';
       readonly message: string;
     };
 
@@ -65,11 +68,13 @@ export function ticketIssuer(options: IssuerOptions): TicketIssuer {
   const nowSeconds = (): number => Math.floor(clock.now().getTime() / 1000);
 
   return {
-    sign({ claim, holderKey, lifetimeSeconds = DEFAULT_LIFETIME_SECONDS }) {
+    sign({ claim, holderKey, node, lifetimeSeconds = DEFAULT_LIFETIME_SECONDS }) {
       const wrong = wrongHolder(holderKey) ?? wrongLifetime(lifetimeSeconds);
       if (wrong !== undefined) return err(wrong);
       const found = claimForTicket(claim);
       if (!found.ok) return found;
+      const elsewhere = refuseElsewhere(found.value, node);
+      if (elsewhere !== undefined) return err(elsewhere);
       return ok(issue(options, found.value, { holderKey, iat: nowSeconds(), lifetimeSeconds }));
     },
 
@@ -123,6 +128,14 @@ function issue(options: IssuerOptions, claim: VGPUClaim, { holderKey, iat, lifet
     ...(holderKey === undefined ? {} : { cnf: { jwk: { kty: 'OKP', crv: 'Ed25519', x: holderKey } } }),
   };
   return { text: signTicket(payload, key), payload, claim };
+}
+
+/** All vGPUs of a claim are on one node. */
+function refuseElsewhere({ metadata, spec, status }: VGPUClaim, node: string | undefined): TicketRefusal | undefined {
+  const own = status?.allocations?.[0]?.node;
+  if (spec.access !== 'Local' || (node !== undefined && node === own)) return undefined;
+  const message = `claim ${metadata.name} has access Local: only programs on ${own} use it`;
+  return { reason: 'ClaimIsLocal', message: node === undefined ? message : `${message}, not those on ${node}` };
 }
 
 function wrongHolder(holderKey: string | undefined): TicketRefusal | undefined {
