@@ -25,9 +25,16 @@ export interface Container {
   readonly resources?: { readonly limits?: Readonly<Record<string, string>> };
 }
 
-interface SelectorTerm {
-  readonly matchExpressions?: readonly object[];
-  readonly matchFields?: readonly object[];
+/** What a label, or a field, of a node must be. */
+export interface Requirement {
+  readonly key: string;
+  readonly operator: string;
+  readonly values?: readonly string[];
+}
+
+export interface SelectorTerm {
+  readonly matchExpressions?: readonly Requirement[];
+  readonly matchFields?: readonly Requirement[];
 }
 
 interface NodeAffinity {

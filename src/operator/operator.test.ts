@@ -125,7 +125,7 @@ describe('a claim', () => {
     expect(boundCondition(await read(w.store, 'trainer'))).toMatchObject({
       status: 'False',
       reason: 'PoolNotFound',
-      message: 'pool default does not exist',
+      message: 'pool default does not exist: create it',
     });
 
     await addPool(w.store);
@@ -144,7 +144,7 @@ describe('a claim', () => {
     await addClaim(w.store, 'second', { resources: { memory: '6Gi', compute: 10 } });
     await w.clock.advance(1000);
     expect(boundCondition(await read(w.store, 'second'))?.message).toBe(
-      'needs 6Gi on one GPU; the most free is 4Gi, on GPU-a of gpu-1',
+      'needs 6Gi on one GPU; the most free is 4Gi, on GPU-a of gpu-1: delete a claim that is not needed, or ask for less',
     );
 
     await w.store.delete('VGPUClaim', key('first'));

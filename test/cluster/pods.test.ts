@@ -161,6 +161,25 @@ describe('the operator', () => {
     await untilTold(pod, `ClaimBound: claim ${draft.metadata.name} has its vGPUs on gpu-1`);
   });
 
+  test('keeps a pod to the node of the GPU when its claim has access Local', async () => {
+    const draft = claimDraft(NAMESPACE, { spec: { access: 'Local' } });
+    const zone = { key: 'zone', operator: 'In', values: ['a'] };
+    const here = { key: 'metadata.name', operator: 'In', values: ['gpu-1'] };
+    const required = (...nodeSelectorTerms: object[]) => ({
+      nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms } },
+    });
+    const annotations = { 'aquifer.dev/claim': draft.metadata.name };
+    const [free, choosy] = [
+      await createPod({ annotations }),
+      await createPod({ annotations, spec: { affinity: required({ matchExpressions: [zone] }) } }),
+    ];
+    await store.create('VGPUClaim', draft);
+    expect((await untilUngated(free))?.spec.affinity).toEqual(required({ matchFields: [here] }));
+    const narrowed = required({ matchExpressions: [zone], matchFields: [here] });
+    expect((await untilUngated(choosy))?.spec.affinity).toEqual(narrowed);
+    await untilTold(free, 'may be scheduled there, and nowhere else: the claim has access Local');
+  });
+
   test('makes a claim for a pod that says how much, and gives it back when the pod is over', async () => {
     const pod = await createPod({ annotations: { 'aquifer.dev/memory': '1Gi', 'aquifer.dev/compute': '10' } });
     await untilUngated(pod);
@@ -191,12 +210,19 @@ describe('the operator', () => {
 
   test('tells a pod that uses the claim of another namespace, and one that asks for nonsense', async () => {
     const { metadata } = await store.create('VGPUClaim', claimDraft(OTHER));
-    const [stranger, nonsense] = [
+    const amounts = { 'aquifer.dev/memory': '1Gi', 'aquifer.dev/compute': '10' };
+    const [stranger, nonsense, slip, nowhere] = [
       await createPod({ annotations: { 'aquifer.dev/claim': metadata.name } }),
-      await createPod({ annotations: { 'aquifer.dev/memory': '8GB', 'aquifer.dev/compute': '10' } }),
+      await createPod({ annotations: { ...amounts, 'aquifer.dev/memory': '8GB' } }),
+      await createPod({ annotations: { 'aquifer.dev/calim': 'trainer' } }),
+      await createPod({ annotations: { ...amounts, 'aquifer.dev/pool': 'nowhere' } }),
     ];
     await untilTold(stranger, 'another namespace has one, but pods use claims of their own namespace only');
     await untilTold(nonsense, 'InvalidRequest: aquifer.dev/memory must be a quantity of bytes');
+    await untilTold(slip, 'InvalidRequest: unknown annotation aquifer.dev/calim; did you mean aquifer.dev/claim?');
+    await untilTold(nowhere, 'pool nowhere does not exist: create it, or name another: default');
+    for (const pod of [stranger, nonsense, slip, nowhere])
+      expect((await read(pod))?.spec.schedulingGates).toEqual([GATE]);
   });
 
   test('writes nothing while nothing changes', async () => {

@@ -67,7 +67,7 @@ describe('an object that is wrong is refused with the path of its field', () => 
     expect(await serve.cli(['run', '--claim', 'wrong', '--timeout', '1s', '--', 'true'])).toMatchObject({
       code: 1,
       stderr: expect.stringMatching(
-        /error: claim default\/wrong was not bound in time: pool nowhere does not exist\n$/,
+        /error: claim default\/wrong was not bound in time: pool nowhere does not exist: create it, or name another: default\n$/,
       ),
     });
     expect((await serve.cli(['describe', 'vgpu', 'wrong'])).stdout).toMatch(

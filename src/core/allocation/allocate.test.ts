@@ -140,10 +140,15 @@ describe('allocate places', () => {
   });
 });
 
-describe('allocate refuses and says', () => {
+describe('allocate refuses and says, with what would help', () => {
   const cases: [string, string, World, Request][] = [
-    ['PoolNotFound', 'pool other does not exist', {}, request({ pool: 'other' })],
-    ['NoGPUs', 'pool default has no GPUs', { pool: pool({ matchLabels: { no: 'such' } }) }, request()],
+    ['PoolNotFound', 'pool other does not exist: create it, or name another: default', {}, request({ pool: 'other' })],
+    [
+      'NoGPUs',
+      'pool default has no GPUs: no node that its nodeSelector selects shows one',
+      { pool: pool({ matchLabels: { no: 'such' } }) },
+      request(),
+    ],
     [
       'NoMatchingModel',
       'no GPU matches model H100; there are A10, Tesla T4',
@@ -152,56 +157,61 @@ describe('allocate refuses and says', () => {
     ],
     [
       'NoMatchingMemory',
-      'needs 40Gi on one GPU; the largest has 16Gi, a of n1',
+      'needs 40Gi on one GPU; the largest has 16Gi, a of n1: ask for a smaller gpuSelector.minMemory',
       {},
       request({ minMemoryBytes: 40 * GI }),
     ],
     [
       'NoHealthyGPUs',
-      'none of the 2 GPUs that would do is healthy and on a node that answers',
+      'none of the 2 GPUs that would do is healthy and on a node that answers: their GPUNodes say why',
       { nodes: [node('n1', [gpu('a')], { ready: false }), node('n2', [gpu('b', { healthy: false })])] },
       request(),
     ],
-    ['GPUTooSmall', 'needs 20Gi on one GPU; the largest has 16Gi, a of n1', {}, request({ memoryBytes: 20 * GI })],
     [
       'GPUTooSmall',
-      'needs 10Gi on one GPU; the largest has 8Gi, a of n1',
+      'needs 20Gi on one GPU; the largest has 16Gi, a of n1: ask for at most 16Gi',
+      {},
+      request({ memoryBytes: 20 * GI }),
+    ],
+    [
+      'GPUTooSmall',
+      'needs 10Gi on one GPU; the largest has 8Gi, a of n1: ask for at most 8Gi',
       { pool: pool({ memoryPercent: 50 }) },
       request({ memoryBytes: 10 * GI }),
     ],
     [
       'InsufficientMemory',
-      'needs 8Gi on one GPU; the most free is 6Gi, on b of n1',
+      'needs 8Gi on one GPU; the most free is 6Gi, on b of n1: delete a claim that is not needed, or ask for less',
       { nodes: [node('n1', [gpu('a'), gpu('b')])], taken: [taken('n1', 'a', 12), taken('n1', 'b', 10)] },
       request({ memoryBytes: 8 * GI }),
     ],
     [
       'InsufficientMemory',
-      'needs 8Gi on one GPU; the most free is 7.99Gi, on a of n1',
+      'needs 8Gi on one GPU; the most free is 7.99Gi, on a of n1: delete a claim that is not needed, or ask for less',
       { nodes: [node('n1', [gpu('a')])], taken: [{ ...taken('n1', 'a', 8), memoryBytes: 8 * GI + 1 }] },
       request({ memoryBytes: 8 * GI }),
     ],
     [
       'InsufficientCompute',
-      "needs 30 % of one GPU's compute; the most free is 20 %, on a of n1",
+      "needs 30 % of one GPU's compute; the most free is 20 %, on a of n1: delete a claim that is not needed, or ask for less",
       { nodes: [node('n1', [gpu('a')])], taken: [taken('n1', 'a', 1, 80)] },
       request({ computePercent: 30 }),
     ],
     [
       'InsufficientShare',
-      'needs 8Gi and 50 % of one GPU; free are 15Gi and 10 % on a of n1, 4Gi and 90 % on b of n1',
+      'needs 8Gi and 50 % of one GPU; free are 15Gi and 10 % on a of n1, 4Gi and 90 % on b of n1: delete a claim that is not needed, or ask for less',
       { nodes: [node('n1', [gpu('a'), gpu('b')])], taken: [taken('n1', 'a', 1, 90), taken('n1', 'b', 12, 10)] },
       request({ memoryBytes: 8 * GI, computePercent: 50 }),
     ],
     [
       'NotEnoughOnOneNode',
-      'needs 3 distinct GPUs with room on one node; the most on one node is 2, on n1',
+      'needs 3 distinct GPUs with room on one node; the most on one node is 2, on n1: ask for fewer, or for vgpuPlacement Shared',
       {},
       request({ vgpus: 3 }),
     ],
     [
       'NotEnoughOnOneNode',
-      'needs room for 9 vGPUs on one node; the most on one node is 8, on n1',
+      'needs room for 9 vGPUs on one node; the most on one node is 8, on n1: ask for fewer or smaller ones',
       {},
       request({ vgpus: 9, distinct: false }),
     ],

@@ -11,7 +11,9 @@ import type { Allocation, GpuEntry, NodeEntry, PoolEntry, Snapshot } from './sna
  */
 export function allocate(snapshot: Snapshot, request: Request): Result<readonly Allocation[], Refusal> {
   const pool = snapshot.pools.get(request.pool);
-  if (pool === undefined) return err({ reason: 'PoolNotFound', pool: request.pool });
+  if (pool === undefined) {
+    return err({ reason: 'PoolNotFound', pool: request.pool, pools: [...snapshot.pools.keys()].toSorted() });
+  }
   const picks = request.vgpus === 1 ? pickOne(snapshot, pool, request) : pickNode(snapshot, pool, request);
   if (picks === undefined) return err(refusalOf(snapshot, pool, request));
   const { memoryBytes, computePercent } = request;

@@ -1,6 +1,6 @@
 import type { Refusal, RefusalReason } from './refusal.ts';
 
-/** The sentence that a user reads; made here and nowhere else. */
+/** The sentence that a user reads, with what would help; made here and nowhere else. */
 export function explain(refusal: Refusal): string {
   const sentence = sentences[refusal.reason] as (refusal: Refusal) => string;
   return sentence(refusal);
@@ -11,28 +11,37 @@ type Of<Reason extends RefusalReason> = Extract<Refusal, { reason: Reason }>;
 const tooSmall = ({ neededBytes, largestBytes, gpu, node }: Of<'NoMatchingMemory' | 'GPUTooSmall'>): string =>
   `needs ${atLeast(neededBytes)} on one GPU; the largest has ${atMost(largestBytes)}, ${gpu} of ${node}`;
 
+const DELETE_OR_LESS = 'delete a claim that is not needed, or ask for less';
+
 const sentences: { readonly [Reason in RefusalReason]: (refusal: Of<Reason>) => string } = {
-  PoolNotFound: ({ pool }) => `pool ${pool} does not exist`,
-  NoGPUs: ({ pool }) => `pool ${pool} has no GPUs`,
-  NoMatchingModel: ({ wanted, models }) =>
-    `no GPU matches model ${wanted.join(' or ')}; there are ${models.join(', ')}`,
-  NoMatchingMemory: tooSmall,
+  PoolNotFound: ({ pool, pools }) =>
+    pools.length === 0
+      ? `pool ${pool} does not exist: create it`
+      : `pool ${pool} does not exist: create it, or name another: ${listed(pools)}`,
+  NoGPUs: ({ pool }) => `pool ${pool} has no GPUs: no node that its nodeSelector selects shows one`,
+  NoMatchingModel: ({ wanted, models }) => `no GPU matches model ${wanted.join(' or ')}; there are ${listed(models)}`,
+  NoMatchingMemory: (refusal) => `${tooSmall(refusal)}: ask for a smaller gpuSelector.minMemory`,
   NoHealthyGPUs: ({ gpus }) =>
     gpus === 1
-      ? 'the one GPU that would do is not healthy, or its node does not answer'
-      : `none of the ${gpus} GPUs that would do is healthy and on a node that answers`,
-  GPUTooSmall: tooSmall,
+      ? 'the one GPU that would do is not healthy, or its node does not answer: its GPUNode says why'
+      : `none of the ${gpus} GPUs that would do is healthy and on a node that answers: their GPUNodes say why`,
+  GPUTooSmall: (refusal) => `${tooSmall(refusal)}: ask for at most ${atMost(refusal.largestBytes)}`,
   InsufficientMemory: ({ neededBytes, freeBytes, gpu, node }) =>
-    `needs ${atLeast(neededBytes)} on one GPU; the most free is ${atMost(freeBytes)}, on ${gpu} of ${node}`,
+    `needs ${atLeast(neededBytes)} on one GPU; the most free is ${atMost(freeBytes)}, on ${gpu} of ${node}: ${DELETE_OR_LESS}`,
   InsufficientCompute: ({ neededPercent, freePercent, gpu, node }) =>
-    `needs ${neededPercent} % of one GPU's compute; the most free is ${freePercent} %, on ${gpu} of ${node}`,
+    `needs ${neededPercent} % of one GPU's compute; the most free is ${freePercent} %, on ${gpu} of ${node}: ${DELETE_OR_LESS}`,
   InsufficientShare: ({ neededBytes, neededPercent, mostMemory, mostCompute }) =>
-    `needs ${atLeast(neededBytes)} and ${neededPercent} % of one GPU; free are ${share(mostMemory)}, ${share(mostCompute)}`,
+    `needs ${atLeast(neededBytes)} and ${neededPercent} % of one GPU; free are ${share(mostMemory)}, ${share(mostCompute)}: ${DELETE_OR_LESS}`,
   NotEnoughOnOneNode: ({ vgpus, distinct, most, node }) =>
     distinct
-      ? `needs ${vgpus} distinct GPUs with room on one node; the most on one node is ${most}, on ${node}`
-      : `needs room for ${vgpus} vGPUs on one node; the most on one node is ${most}, on ${node}`,
+      ? `needs ${vgpus} distinct GPUs with room on one node; the most on one node is ${most}, on ${node}: ask for fewer, or for vgpuPlacement Shared`
+      : `needs room for ${vgpus} vGPUs on one node; the most on one node is ${most}, on ${node}: ask for fewer or smaller ones`,
 };
+
+const LISTED = 5;
+
+const listed = (names: readonly string[]): string =>
+  names.length <= LISTED ? names.join(', ') : `${names.slice(0, LISTED).join(', ')} and ${names.length - LISTED} more`;
 
 const share = ({ freeBytes, freePercent, gpu, node }: Of<'InsufficientShare'>['mostMemory']): string =>
   `${atMost(freeBytes)} and ${freePercent} % on ${gpu} of ${node}`;

@@ -6,7 +6,7 @@ interface Where {
 
 /** Why a request has to wait, with the numbers that its author needs. The reason is also that of condition and event. */
 export type Refusal =
-  | { readonly reason: 'PoolNotFound'; readonly pool: string }
+  | { readonly reason: 'PoolNotFound'; readonly pool: string; readonly pools: readonly string[] }
   | { readonly reason: 'NoGPUs'; readonly pool: string }
   | { readonly reason: 'NoMatchingModel'; readonly wanted: readonly string[]; readonly models: readonly string[] }
   | ({ readonly reason: 'NoMatchingMemory'; readonly neededBytes: number; readonly largestBytes: number } & Where)

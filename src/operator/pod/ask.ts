@@ -1,6 +1,8 @@
 import { admit } from '../../api/admission.ts';
+import { API_GROUP, API_VERSION } from '../../api/meta.ts';
 import { DEFAULT_POOL, POD_ANNOTATIONS, type Pod } from '../../api/pod.ts';
 import { problemText, type Problem } from '../../api/problem.ts';
+import { nearest } from '../../lib/edit-distance.ts';
 import { err, ok, type Result } from '../../lib/result.ts';
 
 /** What a pod asks for. */
@@ -21,22 +23,23 @@ export type Wrong = string;
 
 /** Reads a pod's annotations, which anybody may have written. */
 export function askOf(pod: Pod): Result<Ask, Wrong> {
-  const { claim, memory, compute } = wordsOf(pod);
-  if (claim === undefined && memory === undefined && compute === undefined) return ok({ kind: 'Nothing' });
-  const strangers = strangersIn(pod);
-  if (strangers.length > 0) {
-    return err(`${POD_ANNOTATIONS.containers} names ${strangers.join(' and ')}, but the pod has no such container`);
-  }
-  if (claim === undefined) return ownAsk(pod);
-  const extra = ([memory, compute] as const).some((word) => word !== undefined);
-  if (extra) {
-    const { memory: m, compute: c } = POD_ANNOTATIONS;
-    return err(`${POD_ANNOTATIONS.claim} names a claim, which says how much it is: leave out ${m} and ${c}`);
+  const wrong = unknownIn(pod) ?? strangersIn(pod);
+  if (wrong !== undefined) return err(wrong);
+  const words = wordsOf(pod);
+  if (Object.keys(words).length === 0) return ok({ kind: 'Nothing' });
+  const { claim } = words;
+  if (claim === undefined) return ownAsk(words, pod.metadata.namespace);
+  const extra = (['memory', 'compute', 'pool'] as const).filter((word) => words[word] !== undefined);
+  if (extra.length > 0) {
+    const names = extra.map((word) => POD_ANNOTATIONS[word]).join(' and ');
+    return err(`${POD_ANNOTATIONS.claim} names a claim, which says what it is: leave out ${names}`);
   }
   return claim === '' ? err(`${POD_ANNOTATIONS.claim} is empty: name a claim`) : ok({ kind: 'Claim', name: claim });
 }
 
-const wordsOf = ({ metadata }: Pod): Partial<Record<keyof typeof POD_ANNOTATIONS, string>> =>
+type Words = Partial<Record<keyof typeof POD_ANNOTATIONS, string>>;
+
+const wordsOf = ({ metadata }: Pod): Words =>
   Object.fromEntries(
     Object.entries(POD_ANNOTATIONS).flatMap(([word, annotation]) => {
       const value = metadata.annotations?.[annotation];
@@ -52,11 +55,30 @@ export const longRunning = ({ spec }: Pod): readonly string[] =>
 
 const listedContainers = (pod: Pod): readonly string[] | undefined => wordsOf(pod).containers?.split(',');
 
-const strangersIn = (pod: Pod): readonly string[] =>
-  (listedContainers(pod) ?? []).filter((name) => !longRunning(pod).includes(name)).map((name) => `"${name}"`);
+/** Nothing that a user has written to us is passed over. */
+function unknownIn({ metadata }: Pod): Wrong | undefined {
+  const known: readonly string[] = Object.values(POD_ANNOTATIONS);
+  const unknown = Object.keys(metadata.annotations ?? {}).find(
+    (name) => name.startsWith(`${API_GROUP}/`) && !known.includes(name),
+  );
+  if (unknown === undefined) return undefined;
+  const guess = nearest(unknown, known);
+  const hint = guess === undefined ? `known are ${known.join(', ')}` : `did you mean ${guess}?`;
+  return `unknown annotation ${unknown}; ${hint}`;
+}
 
-function ownAsk(pod: Pod): Result<Ask, Wrong> {
-  const { memory, compute, pool = DEFAULT_POOL } = wordsOf(pod);
+function strangersIn(pod: Pod): Wrong | undefined {
+  const strangers = (listedContainers(pod) ?? []).filter((name) => !longRunning(pod).includes(name));
+  if (strangers.length === 0) return undefined;
+  const names = strangers.map((name) => `"${name}"`).join(' and ');
+  const isInit = pod.spec.initContainers?.some(({ name }) => strangers.includes(name)) === true;
+  const why = isInit
+    ? 'an init container has ended before the pod has its vGPU, unless it is a sidecar (restartPolicy: Always)'
+    : `the pod has no such container; it has ${longRunning(pod).join(', ')}`;
+  return `${POD_ANNOTATIONS.containers} names ${names}, but ${why}`;
+}
+
+function ownAsk({ memory, compute, pool = DEFAULT_POOL }: Words, namespace: string): Result<Ask, Wrong> {
   if (memory === undefined) return err(`${POD_ANNOTATIONS.memory} is missing: say how much, such as 4Gi`);
   if (compute === undefined) {
     return err(`${POD_ANNOTATIONS.compute} is missing: say how much, in percent of one GPU, such as "25"`);
@@ -65,8 +87,7 @@ function ownAsk(pod: Pod): Result<Ask, Wrong> {
   if (Number.isNaN(spec.resources.compute)) {
     return err(`${POD_ANNOTATIONS.compute} must be a whole number from 1 to 100, not "${compute}"`);
   }
-  const { name, namespace } = { name: 'x', namespace: pod.metadata.namespace };
-  const draft = { apiVersion: 'aquifer.dev/v1alpha1', kind: 'VGPUClaim', metadata: { name, namespace }, spec };
+  const draft = { apiVersion: API_VERSION, kind: 'VGPUClaim', metadata: { name: 'x', namespace }, spec };
   const admitted = admit('VGPUClaim', draft);
   return admitted.ok ? ok({ kind: 'Own', spec }) : err(admitted.error.map(inAnnotations).join('; '));
 }

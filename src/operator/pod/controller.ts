@@ -86,14 +86,16 @@ async function dropClaim({ claims }: PodDeps, { metadata }: VGPUClaim): Promise<
 
 async function ungate({ pods, events }: PodDeps, pod: Pod, claim: VGPUClaim): Promise<Outcome> {
   const nodes = [...new Set((claim.status?.allocations ?? []).map(({ node }) => node))];
+  const bound = claim.spec.access === 'Local';
   const { resourceVersion } = pod.metadata;
   try {
-    await pods.patch('Pod', keyOf(pod), ungatePatch(pod, nodes), { resourceVersion });
+    await pods.patch('Pod', keyOf(pod), ungatePatch(pod, { nodes, bound }), { resourceVersion });
   } catch (error) {
     if (isStoreError(error, 'NotFound')) return done;
     throw error;
   }
-  const message = `claim ${claim.metadata.name} has its vGPUs on ${nodes.join(' and ')}: the pod may be scheduled`;
+  const where = bound ? ' there, and nowhere else: the claim has access Local' : '';
+  const message = `claim ${claim.metadata.name} has its vGPUs on ${nodes.join(' and ')}: the pod may be scheduled${where}`;
   events.record(referenceTo(pod), { type: 'Normal', reason: 'ClaimBound', message });
   return done;
 }

@@ -106,6 +106,15 @@ describe('a pod that wants a claim of its own', () => {
   });
 });
 
+test('a pod that lists an init container is told that only sidecars run beside the others', () => {
+  const base = pod('p', { 'aquifer.dev/claim': 'trainer', 'aquifer.dev/containers': 'setup' });
+  const listing = { ...base, spec: { ...base.spec, initContainers: [{ name: 'setup' }] } };
+  expect(decide(listing, world())).toMatchObject({
+    reason: 'InvalidRequest',
+    message: expect.stringContaining('"setup", but an init container has ended before the pod has its vGPU') as unknown,
+  });
+});
+
 describe('a pod that asks for what cannot be', () => {
   const both = { 'aquifer.dev/memory': '4Gi', 'aquifer.dev/compute': '25' };
 
@@ -134,12 +143,28 @@ describe('a pod that asks for what cannot be', () => {
     [
       'a claim and an amount',
       { ...both, 'aquifer.dev/claim': 'trainer' },
-      'aquifer.dev/claim names a claim, which says how much it is: leave out aquifer.dev/memory and aquifer.dev/compute',
+      'aquifer.dev/claim names a claim, which says what it is: leave out aquifer.dev/memory and aquifer.dev/compute',
     ],
+    [
+      'a claim and a pool',
+      { 'aquifer.dev/claim': 'trainer', 'aquifer.dev/pool': 'fast' },
+      'aquifer.dev/claim names a claim, which says what it is: leave out aquifer.dev/pool',
+    ],
+    [
+      'an annotation with a slip',
+      { ...both, 'aquifer.dev/memry': '4Gi' },
+      'unknown annotation aquifer.dev/memry; did you mean aquifer.dev/memory?',
+    ],
+    [
+      'what only a claim can say',
+      { ...both, 'aquifer.dev/vgpuPlacement': 'Shared' },
+      'unknown annotation aquifer.dev/vgpuPlacement; known are aquifer.dev/claim, aquifer.dev/memory, aquifer.dev/compute, aquifer.dev/pool, aquifer.dev/containers',
+    ],
+    ['a pool alone', { 'aquifer.dev/pool': 'fast' }, 'aquifer.dev/memory is missing: say how much, such as 4Gi'],
     [
       'containers that are not there',
       { ...both, 'aquifer.dev/containers': 'main,side' },
-      'aquifer.dev/containers names "side", but the pod has no such container',
+      'aquifer.dev/containers names "side", but the pod has no such container; it has main',
     ],
     ['nothing', {}, 'nothing is asked for any more: put the annotations back, or delete the pod'],
   ])('%s: is told what would be right', (_what, annotations, message) => {
