@@ -23,6 +23,8 @@ done
 
 put 755 "$(node -p process.execPath)" libexec/aquifer/node
 for program in gateway spawner worker; do put 755 "$release/$program" "libexec/aquifer/$program"; done
+static=native/target/$(rustc --print host-tuple)/release
+put 755 "$static/container-hook" libexec/aquifer/container-hook
 put 755 "$release/aquifer-connector" bin/aquifer-connector
 put 755 scripts/aquifer.sh bin/aquifer
 for name in libcuda.so.1 libnvidia-ml.so.1; do

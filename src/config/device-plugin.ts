@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { VERSION } from '../lib/version.ts';
-import { directory, kubeletDir, runDir } from './node.ts';
+import { absolutePath, directory, kubeletDir, runDir } from './node.ts';
 import { logLevel, probeListen } from './operation.ts';
 import { setting } from './setting.ts';
 
@@ -16,17 +16,11 @@ export const devicePluginSchema = z.strictObject({
     description: 'Directory of the client libraries that containers get. What is in it must never change.',
     placeholder: 'DIR',
   }),
-  cdiDevice: setting(
-    z
-      .string()
-      .regex(/^[a-z0-9.-]+\/[A-Za-z0-9_-]+=[A-Za-z0-9_.:-]+$/, 'must be a CDI device: vendor/class=name')
-      .exactOptional(),
-    {
-      description:
-        'CDI device that refreshes the loader cache of a container; without it, an image with another libcuda in its cache loads that.',
-      placeholder: 'VENDOR/CLASS=NAME',
-    },
-  ),
+  cdiDir: setting(absolutePath.exactOptional(), {
+    description:
+      'Directory where container runtimes look for CDI specifications; without it, an image with another libcuda in its loader cache loads that.',
+    placeholder: 'DIR',
+  }),
   listen: probeListen('127.0.0.1:9961'),
   logLevel,
 });

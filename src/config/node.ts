@@ -3,7 +3,8 @@ import { setting } from './setting.ts';
 
 /** Settings that the processes of a node share. Every path is the same on the node and in their containers. */
 
-export const directory = (standard: string) => z.string().regex(/^\//, 'must be an absolute path').default(standard);
+export const absolutePath = z.string().regex(/^\//, 'must be an absolute path');
+export const directory = (standard: string) => absolutePath.default(standard);
 
 export const kubeletDir = setting(directory('/var/lib/kubelet'), {
   description: "Kubelet's root directory; its sockets lie in device-plugins and pod-resources.",

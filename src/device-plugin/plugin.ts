@@ -5,6 +5,7 @@ import { reconnectingClient } from '../ipc/reconnecting-client.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import { VERSION } from '../lib/version.ts';
+import { CDI_DEVICE, publishCdiSpecification } from './cdi-specification.ts';
 import type { PluginCounts } from './counts.ts';
 import { keepRegistered, type Registrar } from './registrar.ts';
 import type { Resource } from './resource.ts';
@@ -20,7 +21,7 @@ export interface DevicePluginOptions {
   readonly stateDir: string;
   readonly runDir: string;
   readonly clientDir: string;
-  readonly cdiDevice?: string | undefined;
+  readonly cdiDir?: string | undefined;
   readonly clock: Clock;
   readonly log: Log;
   readonly counts: PluginCounts;
@@ -34,12 +35,13 @@ export interface DevicePlugin extends AsyncDisposable {
 
 /** Slots and slices of this node, kept registered with its kubelet. */
 export async function startDevicePlugin(options: DevicePluginOptions): Promise<DevicePlugin> {
-  const { kubeletDir, stateDir, runDir, clientDir, cdiDevice, clock, log, counts } = options;
+  const { kubeletDir, stateDir, runDir, clientDir, cdiDir, clock, log, counts } = options;
   await using stack = new AsyncDisposableStack();
   const slots = makeDirectories(runDir, stateDir);
   const directory = join(kubeletDir, 'device-plugins');
   const savedList = join(stateDir, 'slices.json');
 
+  if (cdiDir !== undefined) stack.use(publishCdiSpecification(cdiDir, join(clientDir, 'container-hook')));
   const connector = stack.use(
     reconnectingClient({
       path: join(runDir, 'connector.sock'),
@@ -54,6 +56,7 @@ export async function startDevicePlugin(options: DevicePluginOptions): Promise<D
     if (registered.has(resource.name)) return;
     registered.set(resource.name, registrars.use(keepRegistered({ resource, directory, clock, log, counts })));
   };
+  const cdiDevice = cdiDir === undefined ? undefined : CDI_DEVICE;
   register(slotResource({ slots, client: clientDir, cdiDevice }, slotPreparer({ connector, clock, counts })));
 
   const saved = readSaved(savedList, log);

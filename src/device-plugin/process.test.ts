@@ -113,14 +113,14 @@ test('settings that do not fit are told all at once, and nothing is begun', asyn
   await using plugin = spawnPlugin(kubelet, port, [
     '--client-dir',
     'relative',
-    '--cdi-device',
+    '--cdi-dir',
     'none',
     '--log-level',
     'loud',
   ]);
   expect(await plugin.ended).toBe(2);
   expect(plugin.output()).toContain('--client-dir: must be an absolute path');
-  expect(plugin.output()).toContain('--cdi-device: must be a CDI device: vendor/class=name');
+  expect(plugin.output()).toContain('--cdi-dir: must be an absolute path');
   expect(plugin.output()).toContain('--log-level');
 });
 

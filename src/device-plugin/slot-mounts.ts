@@ -7,7 +7,7 @@ export interface NodeLayout {
   readonly slots: string;
   /** The client libraries of this version; never changed once it is there, since programs have them mapped. */
   readonly client: string;
-  /** A CDI device that refreshes the container's loader cache; none where the runtime has no CDI. */
+  /** The CDI device whose hook sees to the loader cache of the image; none where the runtime has no CDI. */
   readonly cdiDevice?: string | undefined;
 }
 

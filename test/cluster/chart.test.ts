@@ -26,7 +26,7 @@ test('helm finds nothing wrong', async () => {
 
 describe.each([
   ['of its own', []],
-  ['for software GPUs', ['gpuNodes.softwareGpus=2x8Gi', 'node.cdiDevice=aquifer.dev/vgpu=all']],
+  ['for software GPUs', ['gpuNodes.softwareGpus=2x8Gi', 'node.cdiDir=']],
   ['for Prometheus', ['podMonitor.enabled=true', 'operator.replicas=3', 'logLevel=debug']],
 ])('with values %s', (_, values) => {
   test.each(PODS)('%s %s runs what it should, with settings that it knows', async (kind, name, processes) => {

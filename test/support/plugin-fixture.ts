@@ -17,7 +17,7 @@ export function pluginOn(kubelet: FakeKubelet, log: Log = recordingLog()): Promi
     stateDir: join(kubelet.directory, 'state'),
     runDir: runDirOf(kubelet),
     clientDir: '/var/lib/aquifer/client/0.1.0',
-    cdiDevice: 'aquifer.dev/loader=cache',
+    cdiDir: join(kubelet.directory, 'cdi'),
     clock: systemClock,
     log,
     counts: { registered: () => undefined, allocated: () => undefined, prepared: () => undefined },

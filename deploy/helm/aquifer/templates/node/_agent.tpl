@@ -37,6 +37,7 @@ spec:
             - -e
             - {{ $root.Files.Get "files/place-client.cjs" | toJson }}
             - /usr/local/lib/aquifer/client
+            - /usr/local/libexec/aquifer/container-hook
             - {{ $client }}
           resources: {{- toYaml $values.node.resources.devicePlugin | nindent 12 }}
           securityContext: {{- include "aquifer.asRoot" (list) | nindent 12 }}
@@ -50,8 +51,8 @@ spec:
           args:
             - --kubelet-dir={{ $values.node.kubeletDir }}
             - --client-dir={{ $client }}
-            {{- with $values.node.cdiDevice }}
-            - --cdi-device={{ . }}
+            {{- with $values.node.cdiDir }}
+            - --cdi-dir={{ . }}
             {{- end }}
             - --listen={{ $address }}:9961
             - --log-level={{ $values.logLevel }}
@@ -67,6 +68,9 @@ spec:
             # The directory, not the socket in it, which kubelet makes anew at each start.
             - { name: device-plugins, mountPath: {{ $values.node.kubeletDir }}/device-plugins }
             - { name: pod-resources, mountPath: {{ $values.node.kubeletDir }}/pod-resources, readOnly: true }
+            {{- with $values.node.cdiDir }}
+            - { name: cdi, mountPath: {{ . }} }
+            {{- end }}
         # On a node with GPUs it reads what workers of another user metered: that takes DAC_READ_SEARCH.
         - name: agent
           {{- include "aquifer.image" (list $root "node") | nindent 10 }}
@@ -130,6 +134,10 @@ spec:
             - { name: run, mountPath: /run/aquifer }
         {{- end }}
       volumes:
+        {{- with $values.node.cdiDir }}
+        - name: cdi
+          hostPath: { path: {{ . }}, type: DirectoryOrCreate }
+        {{- end }}
         - name: run
           hostPath: { path: /run/aquifer, type: DirectoryOrCreate }
         - name: state
