@@ -22,7 +22,7 @@ node -e "$runtime_packages" | while IFS= read -r package; do
 done
 
 put 755 "$(node -p process.execPath)" libexec/aquifer/node
-for program in gateway spawner worker; do put 755 "$release/$program" "libexec/aquifer/$program"; done
+for program in gateway keeper spawner worker; do put 755 "$release/$program" "libexec/aquifer/$program"; done
 static=native/target/$(rustc --print host-tuple)/release
 put 755 "$static/container-hook" libexec/aquifer/container-hook
 put 755 "$release/aquifer-connector" bin/aquifer-connector

@@ -42,7 +42,9 @@ const IMAGES: readonly Contents[] = [
     description: 'Aquifer: serves vGPUs on a node, and connects the programs of its pods to theirs',
     paths: [...JAVASCRIPT, 'libexec/aquifer', 'bin/aquifer-connector', 'lib/aquifer/client', 'lib/aquifer/softgpu'],
     without: [FOR_DEVELOPERS, KUBERNETES_CLIENT],
-    crates: ['gateway', 'spawner', 'worker', 'connector', 'container-hook', 'client', 'softgpu'].map((name) => `aquifer-${name}`),
+    crates: ['gateway', 'spawner', 'worker', 'connector', 'container-hook', 'keeper', 'client', 'softgpu'].map(
+      (name) => `aquifer-${name}`,
+    ),
   },
 ];
 

@@ -44,10 +44,13 @@ spec:
           volumeMounts:
             - { name: state, mountPath: /var/lib/aquifer }
       containers:
-        # Root without capabilities: kubelet lets root alone register and be asked.
+        # Root without capabilities: kubelet lets root alone register and be asked. Kubelet rejects pods for good where it is away,
+        # so its restart is left neither to a kubelet that may be away itself nor to how long that waits.
         - name: device-plugin
           {{- include "aquifer.image" (list $root "node") | nindent 10 }}
-          command: {{- include "aquifer.command" (list "device-plugin" "--lite-mode" "--optimize-for-size" "--max-semi-space-size=1" "--max-old-space-size=48") | nindent 12 }}
+          command:
+            - /usr/local/libexec/aquifer/keeper
+            {{- include "aquifer.command" (list "device-plugin" "--lite-mode" "--optimize-for-size" "--max-semi-space-size=1" "--max-old-space-size=48") | nindent 12 }}
           args:
             - --kubelet-dir={{ $values.node.kubeletDir }}
             - --client-dir={{ $client }}
