@@ -12,6 +12,7 @@ import type { Resource } from './resource.ts';
 import { readSavedList, saveList } from './saved-list.ts';
 import { sliceKeeper } from './slice-keeper.ts';
 import type { SliceList } from './slice-list.ts';
+import type { NodeLayout } from './slot-mounts.ts';
 import { slotPreparer } from './slot-preparer.ts';
 import { slotNames, slotResource } from './slot-resource.ts';
 import { serveSupply } from './supply-socket.ts';
@@ -35,13 +36,12 @@ export interface DevicePlugin extends AsyncDisposable {
 
 /** Slots and slices of this node, kept registered with its kubelet. */
 export async function startDevicePlugin(options: DevicePluginOptions): Promise<DevicePlugin> {
-  const { kubeletDir, stateDir, runDir, clientDir, cdiDir, clock, log, counts } = options;
+  const { kubeletDir, stateDir, runDir, clock, log, counts } = options;
   await using stack = new AsyncDisposableStack();
-  const slots = makeDirectories(runDir, stateDir);
+  const layout = makeLayout(options, stack);
   const directory = join(kubeletDir, 'device-plugins');
   const savedList = join(stateDir, 'slices.json');
 
-  if (cdiDir !== undefined) stack.use(publishCdiSpecification(cdiDir, join(clientDir, 'container-hook')));
   const connector = stack.use(
     reconnectingClient({
       path: join(runDir, 'connector.sock'),
@@ -56,8 +56,7 @@ export async function startDevicePlugin(options: DevicePluginOptions): Promise<D
     if (registered.has(resource.name)) return;
     registered.set(resource.name, registrars.use(keepRegistered({ resource, directory, clock, log, counts })));
   };
-  const cdiDevice = cdiDir === undefined ? undefined : CDI_DEVICE;
-  register(slotResource({ slots, client: clientDir, cdiDevice }, slotPreparer({ connector, clock, counts })));
+  register(slotResource(layout, slotPreparer({ connector, clock, counts })));
 
   const saved = readSaved(savedList, log);
   const keeper = stack.use(
@@ -88,6 +87,15 @@ export async function startDevicePlugin(options: DevicePluginOptions): Promise<D
     slices: keeper.resource.list,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** What a slot is made of; its CDI device is there as long as the plugin. */
+function makeLayout(options: DevicePluginOptions, stack: AsyncDisposableStack): NodeLayout {
+  const { stateDir, runDir, clientDir, cdiDir } = options;
+  const layout = { slots: makeDirectories(runDir, stateDir), client: clientDir };
+  if (cdiDir === undefined) return layout;
+  stack.use(publishCdiSpecification(cdiDir, join(clientDir, 'container-hook')));
+  return { ...layout, cdiDevice: CDI_DEVICE };
 }
 
 /** The slots' directories are there before any pod: a mount needs them, and they must never be made anew under one. */

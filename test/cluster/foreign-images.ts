@@ -29,7 +29,32 @@ const CONTENTS = {
 
 export type ForeignImage = keyof typeof CONTENTS;
 
-export const foreignImage = (name: ForeignImage): string => `aquifer.test/${name}:1`;
+export const FOREIGN_IMAGES = Object.keys(CONTENTS) as readonly ForeignImage[];
+
+const imageName = (name: ForeignImage): string => `aquifer.test/${name}:1`;
+
+/** A pod that runs the program of the image on `cpu-1`. */
+export const foreignPod = (image: ForeignImage, { asks = true, readOnlyRoot = true } = {}) => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: {
+    name: [image, asks ? 'asks' : 'asks-not', readOnlyRoot ? 'read-only' : 'writable'].join('-'),
+    annotations: asks ? { 'aquifer.dev/memory': '1Gi', 'aquifer.dev/compute': '10' } : {},
+  },
+  spec: {
+    restartPolicy: 'Never',
+    nodeSelector: { 'kubernetes.io/hostname': 'cpu-1' },
+    containers: [
+      {
+        name: 'main',
+        image: imageName(image),
+        imagePullPolicy: 'Never',
+        command: ['/program/matmul', '/kernels', '64'],
+        securityContext: { runAsUser: 1000, readOnlyRootFilesystem: readOnlyRoot },
+      },
+    ],
+  },
+});
 
 /** Writes the image as an archive below the folder. @returns its path. */
 export async function writeForeignImage(name: ForeignImage, folder: string): Promise<string> {
@@ -42,7 +67,7 @@ export async function writeForeignImage(name: ForeignImage, folder: string): Pro
     compileExample('matmul', join(root, 'program'), contents.ownLibraries ? [ownLibrary(root)] : []);
     if (contents.cacheWithCompat) nameCompat(root, contents.cacheWithCompat);
     const config = contents.ownLibraries ? { Env: [`LD_LIBRARY_PATH=${OWN}`] } : {};
-    await writeOciArchive({ name: foreignImage(name), root, config }, archive);
+    await writeOciArchive({ name: imageName(name), root, config }, archive);
   } finally {
     rmSync(root, { recursive: true, force: true });
   }
