@@ -3,6 +3,7 @@ import { refusal as refused } from '../../test/support/conformance/fixture.ts';
 import { eventually } from '../../test/support/eventually.ts';
 import { fakeApi, json, plainConfig, refusal, type Answerer } from '../../test/support/fake-api.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
+import { StoreError } from '../runtime/store.ts';
 import { connect } from './connection.ts';
 
 const GET = { method: 'GET', path: '/apis/x' } as const;
@@ -18,6 +19,8 @@ async function connected(answer: Answerer, user: () => object = () => ({})) {
   };
   return { api, clock, connection, [Symbol.asyncDispose]: dispose };
 }
+
+const codeOf = (error: unknown): string => (error instanceof StoreError ? error.code : String(error));
 
 const fine: Answerer = (_request, response) => json(response, 200, { fine: true });
 
@@ -168,6 +171,17 @@ describe('no answer', () => {
     await using t = await connected(answer);
     await refused(t.connection.call(POST), 'Unknown');
     await refused(t.connection.call(GET), 'Unavailable');
+  });
+
+  test('cut on a connection that it had to wait for: a write may have landed', async () => {
+    let left = 100; // More than there may be connections.
+    await using t = await connected((request, response) => (left-- > 0 ? fine(request, response) : request.destroy()));
+    const outcomes = Array.from({ length: 2 * left }, () => t.connection.call(POST).then(() => 'fine', codeOf));
+    const count = Object.groupBy(await Promise.all(outcomes), (outcome) => outcome);
+    expect(Object.entries(count).map(([outcome, all]) => [outcome, all?.length])).toEqual([
+      ['fine', 100],
+      ['Unknown', 100],
+    ]);
   });
 
   test('a server that takes its time is not waited for', async () => {

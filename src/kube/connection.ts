@@ -131,12 +131,21 @@ function exchange(server: URL, call: Call, who: Prepared, signal: AbortSignal): 
   });
 }
 
+/** Connections that have carried a request. Node's `reusedSocket` leaves out a request that waited for its connection. */
+const opened = new WeakSet<Socket>();
+
 /** Whether a byte of the request can have reached the server: not before there is a connection to it. */
 function sentOf(request: ClientRequest, connected: 'connect' | 'secureConnect'): () => boolean {
   let sent = false;
   request.on('socket', (socket: Socket) => {
-    if (request.reusedSocket) sent = true;
-    else socket.once(connected, () => (sent = true));
+    if (opened.has(socket)) {
+      sent = true;
+      return;
+    }
+    socket.once(connected, () => {
+      opened.add(socket);
+      sent = true;
+    });
   });
   return () => sent;
 }
