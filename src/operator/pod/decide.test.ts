@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { boundTo, claim, pod } from '../../../test/support/builders.ts';
 import type { VGPUClaim } from '../../api/kinds.ts';
+import { RELEASE_FINALIZER } from '../../api/vgpu-claim.ts';
 import { decide, type Decision } from './decide.ts';
 import { ownClaimName } from './own-claim.ts';
 
@@ -72,6 +73,7 @@ describe('a pod that wants a claim of its own', () => {
         metadata: {
           name: ownClaimName(wanting),
           namespace: 'team-a',
+          finalizers: [RELEASE_FINALIZER],
           ownerReferences: [expect.objectContaining({ kind: 'Pod', name: 'p', uid: 'uid-p', controller: true })],
         },
         spec: { poolName: 'default', resources: { memory: '4Gi', compute: 25 } },

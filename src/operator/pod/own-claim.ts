@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { VGPUClaim } from '../../api/kinds.ts';
 import type { Pod } from '../../api/pod.ts';
+import { RELEASE_FINALIZER } from '../../api/vgpu-claim.ts';
 import type { Draft } from '../../runtime/store.ts';
 import type { OwnSpec } from './ask.ts';
 
@@ -12,11 +13,12 @@ export function ownClaimName({ metadata: { name, uid } }: Pod): string {
   return `${name.slice(0, NAME_PART).replace(/[^a-z0-9]+$/, '')}-${hash}`;
 }
 
-/** Kubernetes deletes it when the pod is gone. */
+/** Kubernetes deletes it when the pod is gone. It is guarded from the start: one write less until the pod may run. */
 export function ownClaimDraft(pod: Pod, spec: OwnSpec): Draft {
   const { name, namespace, uid } = pod.metadata;
   const owner = { apiVersion: 'v1', kind: 'Pod', name, uid, controller: true, blockOwnerDeletion: true };
-  return { metadata: { name: ownClaimName(pod), namespace, ownerReferences: [owner] }, spec };
+  const metadata = { name: ownClaimName(pod), namespace, ownerReferences: [owner], finalizers: [RELEASE_FINALIZER] };
+  return { metadata, spec };
 }
 
 export const isOwnClaim = (claim: VGPUClaim, { metadata: { uid } }: Pod): boolean =>
