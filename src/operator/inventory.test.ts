@@ -56,6 +56,16 @@ describe('the account', () => {
     expect(promisedGi(account)).toBe(4);
   });
 
+  test('says what all claims on a pool have, also those whose write is in doubt', () => {
+    const account = inventory();
+    account.observeClaim({ key: 'a', after: at('a', '2', boundTo('GPU-a')) });
+    account.assume(at('b', '1'), [{ ...onA, gpu: 'GPU-b' }])[Symbol.dispose]();
+    expect(account.promisedIn('default')).toEqual({ memoryBytes: 8 * GI, computePercent: 50 });
+    account.observeClaim({ key: 'a', before: at('a', '2', boundTo('GPU-a')) });
+    account.observeClaim({ key: 'b', before: at('b', '1'), after: at('b', '2') });
+    expect(account.promisedIn('default')).toEqual({ memoryBytes: 0, computePercent: 0 });
+  });
+
   test('takes a claim that was made anew under its old name for another', () => {
     const account = inventory();
     account.observeClaim({ key: 'a', after: at('a', '2', boundTo()) });

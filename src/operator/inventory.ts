@@ -16,12 +16,17 @@ import { conditionOf } from './condition.ts';
 import { allocationsOf, nodeFacts, poolFacts } from './facts.ts';
 import { compareHolds, type Conflict, type Hold } from './hold.ts';
 
-/** What is promised of one GPU. */
-export interface Promised {
+export interface Amounts {
   readonly memoryBytes: number;
   readonly computePercent: number;
+}
+
+/** What is promised of one GPU. */
+export interface Promised extends Amounts {
   readonly claims: number;
 }
+
+const NOTHING: Amounts = { memoryBytes: 0, computePercent: 0 };
 
 /** What a change of the store means for others: `Capacity`: GPUs or policies changed; `Released`: a share came back. */
 export type Effect = 'None' | 'Capacity' | 'Released';
@@ -37,6 +42,7 @@ export class Inventory {
   readonly #pools = new Map<string, PoolFacts>();
   readonly #holds = new Map<string, Hold>();
   readonly #holdsByGpu = new Map<string, Map<string, Hold>>();
+  readonly #promisedByPool = new Map<string, Amounts>();
   #snapshot: Snapshot | undefined;
 
   /** The GPUs and what is promised of them, now. */
@@ -57,12 +63,9 @@ export class Inventory {
     return [...new Set(this.#holds.get(claimUid)?.allocations.map(({ node }) => node))];
   }
 
-  /** The holds of the claims on one pool. */
-  holdsOn(pool: string): Hold[] {
-    return this.#holds
-      .values()
-      .filter((hold) => hold.pool === pool)
-      .toArray();
+  /** What the claims on one pool have. */
+  promisedIn(pool: string): Amounts {
+    return this.#promisedByPool.get(pool) ?? NOTHING;
   }
 
   promisedOf(node: string, gpu: string): Promised {
@@ -140,17 +143,29 @@ export class Inventory {
     return before !== undefined;
   }
 
-  #drop({ claimUid, allocations }: Hold): void {
+  #drop({ claimUid, pool, allocations }: Hold): void {
     this.#holds.delete(claimUid);
+    this.#count(pool, allocations, -1);
     for (const { node, gpu } of allocations) this.#holdsByGpu.get(place(node, gpu))?.delete(claimUid);
   }
 
   #add(hold: Hold): void {
     this.#holds.set(hold.claimUid, hold);
+    this.#count(hold.pool, hold.allocations, 1);
     for (const { node, gpu } of hold.allocations) {
       const holds = this.#holdsByGpu.get(place(node, gpu)) ?? new Map<string, Hold>();
       this.#holdsByGpu.set(place(node, gpu), holds.set(hold.claimUid, hold));
     }
+  }
+
+  #count(pool: string, allocations: readonly Allocation[], sign: 1 | -1): void {
+    let { memoryBytes, computePercent } = this.promisedIn(pool);
+    for (const allocation of allocations) {
+      memoryBytes += sign * allocation.memoryBytes;
+      computePercent += sign * allocation.computePercent;
+    }
+    if (memoryBytes === 0 && computePercent === 0) this.#promisedByPool.delete(pool);
+    else this.#promisedByPool.set(pool, { memoryBytes, computePercent });
   }
 
   #replaceFacts<T>(facts: Map<string, T>, name: string, next: T | undefined): Effect {

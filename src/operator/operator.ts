@@ -12,6 +12,7 @@ import { eventRecorder, type EventSink } from '../runtime/event-recorder.ts';
 import { bindLatency } from './bind-latency.ts';
 import { nodeController } from './gpu-node/controller.ts';
 import { Liveness } from './gpu-node/liveness.ts';
+import { ClaimCounts } from './gpu-pool/claim-counts.ts';
 import { poolController } from './gpu-pool/controller.ts';
 import { Inventory } from './inventory.ts';
 import type { SessionControl } from './ports.ts';
@@ -73,11 +74,16 @@ export function startOperator(options: OperatorOptions): Operator {
   const pods = options.pods === undefined ? undefined : podPart({ pods: options.pods, ...podOptions });
   wireWakeUps({ informers, queues, inventory, liveness, sessions: options.sessions, clock, log });
 
+  const counts = new ClaimCounts();
+  informers.claims.onChange((change) => counts.observe(change));
+
   const ready = Promise.all(Object.values(informers).map((informer) => informer.synced)).then(() => undefined);
   const following = Object.values(informers).map((informer) => informer.run(signal));
   if (pods !== undefined) following.push(pods.run());
   following.push(options.heartbeats.follow(heartbeatListener({ informers, liveness, queues, clock, log }), signal));
-  const controlling = ready.then(() => runAll({ options, informers, queues, inventory, liveness, events, signal }));
+  const controlling = ready.then(() =>
+    runAll({ options, informers, queues, inventory, liveness, counts, events, signal }),
+  );
   let isReady = false;
   void ready.then(() => (isReady = true));
   return {
@@ -99,20 +105,30 @@ interface Parts {
   readonly queues: Queues;
   readonly inventory: Inventory;
   readonly liveness: Liveness;
+  readonly counts: ClaimCounts;
   readonly events: EventSink;
   readonly signal: AbortSignal;
 }
 
 /** Each kind has one controller; they meet only in the objects. */
-async function runAll({ options, informers, queues, inventory, liveness, events, signal }: Parts): Promise<void> {
+async function runAll({
+  options,
+  informers,
+  queues,
+  inventory,
+  liveness,
+  counts,
+  events,
+  signal,
+}: Parts): Promise<void> {
   const { store, sessions, clock, log, onPass } = options;
   const { agentGraceMs: graceMs = DEFAULT_MS, releaseTimeoutMs = DEFAULT_MS } = options;
-  const claimsOn = (pool: string) => countClaims(informers.claims.list(), pool);
   const run = <T>(controller: Controller<T>, queue: WorkQueue, read: (key: string) => T | undefined): Promise<void> =>
     runController(controller, { queue, read, clock, log, signal, ...(onPass === undefined ? {} : { onPass }) });
 
   const claims = claimController({ claims: claimWrites(store), inventory, sessions, events, clock, releaseTimeoutMs });
   const nodes = nodeController({ nodes: statusWrites(store, 'GPUNode'), inventory, liveness, events, clock, graceMs });
+  const claimsOn = (pool: string) => counts.of(pool);
   const pools = poolController({ pools: statusWrites(store, 'GPUPool'), inventory, claimsOn, events, clock });
   await Promise.all([
     run(claims, queues.claims, (key) => informers.claims.get(key)),
@@ -134,10 +150,4 @@ function statusWrites<K extends Kind<Kinds>>(store: Pick<Store<Kinds>, 'patch'>,
       return patch !== undefined;
     },
   };
-}
-
-function countClaims(claims: readonly VGPUClaim[], pool: string): { bound: number; pending: number } {
-  const mine = claims.filter((claim) => claim.spec.poolName === pool && claim.metadata.deletionTimestamp === undefined);
-  const bound = mine.filter(({ status }) => status?.phase === 'Bound' || status?.phase === 'Lost').length;
-  return { bound, pending: mine.length - bound };
 }

@@ -34,10 +34,10 @@ export interface StatsParts {
 
 export function statsOf({ informers, queues, inventory, pods }: StatsParts): OperatorStats {
   const snapshot = inventory.snapshot();
-  const amounts = [...snapshot.pools].map(([name, entry]): [string, PoolAmounts] => {
-    const promised = inventory.holdsOn(name).flatMap(({ allocations }) => allocations);
-    return [name, poolAmounts(entry, snapshot, promised)];
-  });
+  const amounts = [...snapshot.pools].map(([name, entry]): [string, PoolAmounts] => [
+    name,
+    poolAmounts(entry, snapshot, inventory.promisedIn(name)),
+  ]);
   return {
     pools: new Map(amounts),
     claims: countClaims(informers.claims.list(), (pool) => snapshot.pools.has(pool)),

@@ -3,15 +3,16 @@ import type { Snapshot } from '../../core/allocation/snapshot.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { done, type Controller } from '../../runtime/controller.ts';
 import { conditionOf } from '../condition.ts';
-import type { Hold } from '../hold.ts';
+import type { Amounts } from '../inventory.ts';
+import type { ClaimsOnPool } from './claim-counts.ts';
 import type { EventSink } from '../../runtime/event-recorder.ts';
 import { poolStatus, type PoolStatus } from './status.ts';
 
 export interface PoolDeps {
   readonly pools: { patchStatus(pool: GPUPool, status: PoolStatus): Promise<boolean> };
-  readonly inventory: { snapshot(): Snapshot; holdsOn(pool: string): readonly Hold[] };
+  readonly inventory: { snapshot(): Snapshot; promisedIn(pool: string): Amounts };
   /** How many claims name the pool, by whether they have their vGPUs. */
-  readonly claimsOn: (pool: string) => { readonly bound: number; readonly pending: number };
+  readonly claimsOn: (pool: string) => ClaimsOnPool;
   readonly events: EventSink;
   readonly clock: Clock;
 }
@@ -27,7 +28,7 @@ export function poolController({ pools, inventory, claimsOn, events, clock }: Po
       const snapshot = inventory.snapshot();
       const entry = snapshot.pools.get(name);
       if (entry === undefined) return done; // It went away between the queue and here.
-      const promised = inventory.holdsOn(name).flatMap((hold) => hold.allocations);
+      const promised = inventory.promisedIn(name);
       const status = poolStatus(pool, entry, { snapshot, promised, claims: claimsOn(name), now: clock.now() });
 
       const changed = await pools.patchStatus(pool, status);

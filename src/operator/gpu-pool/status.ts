@@ -1,14 +1,10 @@
 import type { GPUPool } from '../../api/kinds.ts';
 import type { Condition } from '../../api/meta.ts';
 import { formatBytes } from '../../api/quantity.ts';
-import {
-  memoryLimit,
-  type Allocation,
-  type GpuEntry,
-  type PoolEntry,
-  type Snapshot,
-} from '../../core/allocation/snapshot.ts';
+import { memoryLimit, type GpuEntry, type PoolEntry, type Snapshot } from '../../core/allocation/snapshot.ts';
 import { withCondition } from '../condition.ts';
+import type { Amounts } from '../inventory.ts';
+import type { ClaimsOnPool } from './claim-counts.ts';
 
 export interface PoolStatus {
   readonly observedGeneration: number;
@@ -16,7 +12,7 @@ export interface PoolStatus {
   readonly gpus: number;
   readonly capacity: { readonly memory: string; readonly compute: number };
   readonly promised: { readonly memory: string; readonly compute: number };
-  readonly claims: { readonly bound: number; readonly pending: number };
+  readonly claims: ClaimsOnPool;
   readonly conditions: readonly Condition[];
   readonly [field: string]: unknown;
 }
@@ -24,19 +20,19 @@ export interface PoolStatus {
 export interface PoolView {
   readonly snapshot: Snapshot;
   /** What the pool's claims have. */
-  readonly promised: readonly Allocation[];
-  readonly claims: { readonly bound: number; readonly pending: number };
+  readonly promised: Amounts;
+  readonly claims: ClaimsOnPool;
   readonly now: Date;
 }
 
 /** What a pool may promise and has promised, in bytes and percent of one GPU. */
 export interface PoolAmounts {
   readonly gpus: number;
-  readonly capacity: { readonly memoryBytes: number; readonly computePercent: number };
-  readonly promised: { readonly memoryBytes: number; readonly computePercent: number };
+  readonly capacity: Amounts;
+  readonly promised: Amounts;
 }
 
-export function poolAmounts(entry: PoolEntry, snapshot: Snapshot, promised: readonly Allocation[]): PoolAmounts {
+export function poolAmounts(entry: PoolEntry, snapshot: Snapshot, promised: Amounts): PoolAmounts {
   const gpus = entry.nodes.flatMap((n) => snapshot.nodes[n]?.gpus ?? []);
   return {
     gpus: gpus.length,
@@ -44,10 +40,7 @@ export function poolAmounts(entry: PoolEntry, snapshot: Snapshot, promised: read
       memoryBytes: sum(gpus, (gpu) => memoryLimit(entry, gpu)),
       computePercent: gpus.length * entry.computePercent,
     },
-    promised: {
-      memoryBytes: sum(promised, (allocation) => allocation.memoryBytes),
-      computePercent: sum(promised, (allocation) => allocation.computePercent),
-    },
+    promised,
   };
 }
 
@@ -69,7 +62,7 @@ export function poolStatus(pool: GPUPool, entry: PoolEntry, { snapshot, promised
   };
 }
 
-const written = ({ memoryBytes, computePercent }: PoolAmounts['capacity']) => ({
+const written = ({ memoryBytes, computePercent }: Amounts) => ({
   memory: formatBytes(memoryBytes),
   compute: computePercent,
 });
