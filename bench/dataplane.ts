@@ -46,10 +46,10 @@ async function forwarded(
   return resultsOf(stdout);
 }
 
-export async function measure(): Promise<readonly BenchResult[]> {
+export async function measure(resources: AsyncDisposableStack): Promise<readonly BenchResult[]> {
   const directory = mkdtempSync(join(tmpdir(), 'aquifer-bench-'));
   try {
-    await using serve = await startServe({ env: NULL_KERNELS });
+    const serve = resources.use(await startServe({ env: NULL_KERNELS }));
     const manifest = [POOL, CLAIM].map((object) => JSON.stringify(object)).join('\n---\n');
     const applied = await serve.cli(['apply', '-f', '-'], { stdin: manifest });
     if (applied.code !== 0) throw new Error(applied.stderr);

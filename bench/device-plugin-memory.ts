@@ -10,7 +10,10 @@ const SLOT = 'aquifer.dev/slot';
 const STARTS = 500;
 
 /** What the installed device plugin takes on a node with 800 slices, after 500 containers were started on it. */
-export async function devicePluginBytes(peakBytes: (pid: number) => Promise<number>): Promise<number> {
+export async function devicePluginBytes(
+  resources: AsyncDisposableStack,
+  peakBytes: (pid: number) => Promise<number>,
+): Promise<number> {
   await using kubelet = new FakeKubelet();
   await kubelet.start();
   await using _ = await fakeConnector(kubelet);
@@ -18,6 +21,7 @@ export async function devicePluginBytes(peakBytes: (pid: number) => Promise<numb
   const words = ['device-plugin', ...directories, '--run-dir', runDirOf(kubelet), '--listen', '127.0.0.1:0'];
   const child = spawn(AQUIFER, words, { stdio: ['ignore', 'ignore', 'inherit'] });
   const ended = once(child, 'exit');
+  resources.defer(() => void child.kill('SIGKILL'));
   try {
     await eventually(
       () => kubelet.devices(SLOT),

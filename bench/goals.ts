@@ -35,10 +35,23 @@ export const goals: Readonly<Record<string, Readonly<Record<string, readonly Goa
     'lone-25': [atMost('p50', 2), atMost('value', 6)],
   },
   allocator: { 'decide-1k-gpus-10k-claims': [atLeast('value', 20_000), atMost('p99', 1e6)] },
+  claims: {
+    'bind-10ps': [atMost('p99', 250)],
+    'bind-half-raw': [atMost('p99', 500)],
+    'bind-10k': [atMost('ratio', 1.25)],
+    'bind-10k.growth': [atMost('ratio', 1.25)],
+    'idle-writes': [atMost('value', 0)],
+  },
+  pods: {
+    'start-overhead': [atMost('p50', 300)],
+    'burst-60': [atMost('ratio', 1.25)],
+    'plugin-start': [atMost('p50', 500)],
+  },
   memory: {
     serve: [atMost('value', 128 * MIB)],
     worker: [atMost('value', 12 * MIB)],
     connector: [atMost('value', 8 * MIB)],
     'device-plugin': [atMost('value', 80 * MIB)],
+    'operator-10k-claims': [atMost('value', 256 * MIB)],
   },
 };

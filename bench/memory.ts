@@ -9,6 +9,7 @@ import { compileTestProgram } from '../test/support/example-programs.ts';
 import { claim, POOL, sessionsOf } from '../test/support/objects.ts';
 import { startServe, type Serve } from '../test/support/serve.ts';
 import { devicePluginBytes } from './device-plugin-memory.ts';
+import { operatorMemory } from './operator-memory.ts';
 import type { BenchResult } from './result.ts';
 
 const SOFTWARE_GPU = resolve(import.meta.dirname, '../build/dist/lib/aquifer/softgpu');
@@ -40,10 +41,11 @@ function nativePids(serve: Serve): readonly [number, number] {
 }
 
 /** What the program takes with the driver in its own process: what a worker cannot do without. */
-async function driverBytes(program: string): Promise<number> {
+async function driverBytes(program: string, resources: AsyncDisposableStack): Promise<number> {
   const env = { ...process.env, LD_LIBRARY_PATH: SOFTWARE_GPU, SOFTGPU_DEVICES: '1x4Gi' };
   const child = spawn(program, [], { env, stdio: ['ignore', 'pipe', 'inherit'] });
   const closed = once(child, 'close');
+  resources.defer(() => void child.kill('SIGKILL'));
   await once(child.stdout, 'data'); // It has its vGPU.
   await sleep(EVERY_MS);
   const [bytes = 0] = await peakBytes([child.pid ?? 0]);
@@ -52,13 +54,14 @@ async function driverBytes(program: string): Promise<number> {
   return bytes;
 }
 
-export async function measure(): Promise<readonly BenchResult[]> {
+export async function measure(resources: AsyncDisposableStack): Promise<readonly BenchResult[]> {
+  const operator = await operatorMemory(resources);
   const directory = mkdtempSync(join(tmpdir(), 'aq-memory-'));
   try {
     const program = compileTestProgram('steady', directory);
-    const driver = await driverBytes(program);
-    const plugin = await devicePluginBytes(async (pid) => (await peakBytes([pid]))[0] ?? NaN);
-    await using serve = await startServe();
+    const driver = await driverBytes(program, resources);
+    const plugin = await devicePluginBytes(resources, async (pid) => (await peakBytes([pid]))[0] ?? NaN);
+    const serve = resources.use(await startServe());
     await serve.cli(['apply', '-f', '-'], { stdin: `${POOL}---\n${claim('steady', '1Gi', 50)}` });
     const running = serve.start(['run', '--claim', 'steady', '--', program]);
     await eventually(
@@ -83,6 +86,7 @@ export async function measure(): Promise<readonly BenchResult[]> {
       result('worker', ofWorker - driver, `beyond ${driver} bytes of the same program on the driver without Aquifer`),
       result('connector', ofConnector, 'resident, with one session; the highest reading'),
       result('device-plugin', plugin, 'resident, with 800 slices and 500 containers started; the highest reading'),
+      operator,
     ];
   } finally {
     rmSync(directory, { recursive: true });

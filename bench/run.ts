@@ -1,16 +1,18 @@
 /** `make bench [SUITE=name]`: runs the suites, writes build/bench/<suite>.json and prints a table with a verdict for each goal. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { cpus, release, totalmem } from 'node:os';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, release, tmpdir, totalmem } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { goals } from './goals.ts';
 import { meets, type BenchResult } from './result.ts';
 
-const SUITES = ['allocator', 'softgpu', 'dataplane', 'shares', 'memory'] as const;
+const SUITES = ['allocator', 'softgpu', 'dataplane', 'shares', 'memory', 'claims', 'pods'] as const;
 
 /** A suite is a module bench/<suite>.ts that exports `measure`; progress goes to stderr. */
 interface Suite {
-  measure(): Promise<readonly BenchResult[]>;
+  /** What it starts it gives to `resources`, which are disposed of also when somebody interrupts it. */
+  measure(resources: AsyncDisposableStack): Promise<readonly BenchResult[]>;
 }
 
 function verdict(suite: string, result: BenchResult): string {
@@ -51,6 +53,14 @@ if (wanted.length === 0) {
 const commit = execFileSync('git', ['rev-parse', 'HEAD'], { encoding: 'utf8' }).trim();
 const machine = { cpus: cpus().length, memoryBytes: totalmem(), kernel: release() };
 mkdirSync('build/bench', { recursive: true });
+process.env['TMPDIR'] = mkdtempSync(join(tmpdir(), 'aq-bench-'));
+process.on('exit', () => rmSync(tmpdir(), { recursive: true, force: true }));
+let resources = new AsyncDisposableStack();
+let interrupted: Promise<never> | undefined;
+const interrupt = (): void => {
+  interrupted ??= resources.disposeAsync().then(() => process.exit(130));
+};
+process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
 for (const name of wanted) {
   const module = new URL(`${name}.ts`, import.meta.url);
   if (!existsSync(module)) {
@@ -60,7 +70,14 @@ for (const name of wanted) {
   }
   console.error(`measuring ${name} …`);
   const suite = (await import(module.href)) as Suite;
-  const results = await suite.measure();
+  resources = new AsyncDisposableStack();
+  let results: readonly BenchResult[];
+  try {
+    results = await suite.measure(resources);
+  } finally {
+    await interrupted; // What was under way fails when its resources go.
+    await resources.disposeAsync();
+  }
   writeFileSync(`build/bench/${name}.json`, `${JSON.stringify({ suite: name, commit, machine, results }, null, 2)}\n`);
   print(name, results);
 }

@@ -50,9 +50,10 @@ interface Window {
 }
 
 /** Lets a program run on each claim and reads what the device says that they used, window after window. */
-async function windowsOf(percents: readonly number[]): Promise<readonly Window[]> {
+async function windowsOf(percents: readonly number[], resources: AsyncDisposableStack): Promise<readonly Window[]> {
   const directory = mkdtempSync(join(tmpdir(), 'aq-shares-'));
-  await using serve = await startServe();
+  await using own = resources.use(new AsyncDisposableStack());
+  const serve = own.use(await startServe());
   try {
     const saturate = compileTestProgram('saturate', directory);
     const names = percents.map((percent) => `share-${percent}`);
@@ -100,10 +101,10 @@ const result = (name: string, samples: readonly number[], reference: string): Be
   reference,
 });
 
-export async function measure(): Promise<readonly BenchResult[]> {
+export async function measure(resources: AsyncDisposableStack): Promise<readonly BenchResult[]> {
   const three = [10, 30, 60];
-  const contended = await windowsOf(three);
-  const lone = await windowsOf([25]);
+  const contended = await windowsOf(three, resources);
+  const lone = await windowsOf([25], resources);
   const busy = contended.map((window) => (allBusy(window) / window.wallNs) * 100);
   return [
     result('10-30-60', errors(three, contended, allBusy), 'the promised shares of the time that the device was busy'),

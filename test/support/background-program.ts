@@ -19,6 +19,13 @@ export class BackgroundProgram {
     this.#logFile = logFile;
   }
 
+  /** @throws Error when it does not run. */
+  get pid(): number {
+    const pid = this.#child?.pid;
+    if (pid === undefined) throw new Error(`${this.#name} does not run`);
+    return pid;
+  }
+
   get log(): string {
     return existsSync(this.#logFile) ? readFileSync(this.#logFile, 'utf8') : '';
   }

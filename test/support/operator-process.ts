@@ -5,10 +5,13 @@ import { eventually } from './eventually.ts';
 import { BackgroundProgram } from './background-program.ts';
 
 const MAIN = resolve(import.meta.dirname, '../../src/operator/main.ts');
+/** The operator as it is installed, with the settings of Node that it is shipped with. */
+export const INSTALLED_OPERATOR = [resolve(import.meta.dirname, '../../build/dist/bin/aquifer'), 'operator'] as const;
 const START_MS = 60_000;
 
 /** An `aquifer operator` in a process of its own. */
 export interface OperatorProcess extends AsyncDisposable {
+  readonly pid: number;
   /** The lines of its log. */
   log(): readonly Readonly<Record<string, unknown>>[];
   /** Where it serves node agents. */
@@ -22,7 +25,11 @@ export interface OperatorProcess extends AsyncDisposable {
 }
 
 /** Starts a replica that renews a Lease of three seconds; it is ready when its probes answer. */
-export async function startOperatorProcess(kubeconfig: string, args: readonly string[] = []): Promise<OperatorProcess> {
+export async function startOperatorProcess(
+  kubeconfig: string,
+  args: readonly string[] = [],
+  main: readonly string[] = [process.execPath, MAIN],
+): Promise<OperatorProcess> {
   const folder = mkdtempSync(join(tmpdir(), 'aq-operator-'));
   const words = [
     '--kubeconfig',
@@ -34,7 +41,8 @@ export async function startOperatorProcess(kubeconfig: string, args: readonly st
     '--node-api-listen',
     '127.0.0.1:0',
   ];
-  const command = [process.execPath, MAIN, ...words, '--lease-duration', '3s', ...args];
+  const lease = args.includes('--lease-duration') ? [] : ['--lease-duration', '3s'];
+  const command = [...main, ...words, ...lease, ...args];
   const program = new BackgroundProgram('operator', command, join(folder, 'log'));
   const log = (): Record<string, unknown>[] =>
     program.log
@@ -49,6 +57,7 @@ export async function startOperatorProcess(kubeconfig: string, args: readonly st
   };
   const nodeApiPort = (): unknown => log().find(({ message }) => message === 'serving node agents')?.['port'];
   return {
+    pid: program.pid,
     log,
     nodeApi: async () =>
       `ipv4:127.0.0.1:${String(await eventually(nodeApiPort, (port) => port !== undefined, START_MS))}`,
