@@ -78,6 +78,18 @@ export const kinds = {
     schema: objectSchema('GPUNode', gpuNodeSpecSchema, gpuNodeStatusSchema),
     columns: [
       ready,
+      {
+        name: 'Reason',
+        type: 'string',
+        jsonPath: '.status.conditions[?(@.type=="Ready")].reason',
+        description: 'Why it can be used or not.',
+      },
+      {
+        name: 'Healthy',
+        type: 'string',
+        jsonPath: '.status.conditions[?(@.type=="Healthy")].status',
+        description: 'Whether all of its GPUs are healthy.',
+      },
       { name: 'Model', type: 'string', jsonPath: '.status.gpus[0].model', description: 'Model of the first GPU.' },
       {
         name: 'Endpoint',
@@ -117,6 +129,7 @@ export const kinds = {
         jsonPath: '.status.conditions[?(@.type=="Bound")].reason',
         description: 'Why it is bound or not.',
       },
+      { name: 'Access', type: 'string', jsonPath: '.spec.access', priority: 1, description: 'Where programs may run.' },
       {
         name: 'GPU',
         type: 'string',

@@ -243,7 +243,7 @@ describe('describe', () => {
     const { stdout, code } = await fixture.run(['describe', 'vgpu', 'trainer']);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^Name: {9}trainer\nNamespace: {4}default\nLabels: {7}<none>\nAnnotations: {2}<none>\n/);
-    expect(stdout).toContain('Spec:\n  Mode:  Reserved\n  Pool Name:  default\n');
+    expect(stdout).toContain('Spec:\n  Access:  Any\n  Mode:  Reserved\n  Pool Name:  default\n');
     expect(stdout).toContain('  Allocations:\n    - Compute:  30\n      Endpoint:  gpu-1:9960\n      Gpu:  GPU-1\n');
     expect(stdout).toMatch(
       /Events:\n {2}Type +Reason +Age +Message\n.*\n {2}Normal +Bound +65s +bound to GPU-1 of gpu-1\n$/,

@@ -56,7 +56,7 @@ function health({ status }: GPUNode): Finding {
   const ill = gpus.filter((gpu) => !gpu.healthy);
   if (gpus.length === 0) return { status: 'Unknown', reason: 'NoGPUs', message: 'the node shows no GPU' };
   if (ill.length === 0)
-    return { status: 'True', reason: 'AllHealthy', message: `${gpus.length} of ${gpus.length} GPUs` };
+    return { status: 'True', reason: 'AllHealthy', message: `${gpus.length} of ${gpus.length} GPUs are healthy` };
   const message = ill.map(({ uuid, reason }) => (reason === undefined ? uuid : `${uuid}: ${reason}`)).join(', ');
   return { status: 'False', reason: 'GPUUnhealthy', message };
 }

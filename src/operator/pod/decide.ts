@@ -76,5 +76,6 @@ function awaitClaim(claim: VGPUClaim): Decision {
   if (deletionTimestamp !== undefined) return wait(`claim ${name} is being deleted`);
   if (claim.status?.phase === 'Bound') return { kind: 'Ungate', claim };
   const why = conditionOf(claim.status?.conditions, 'Bound')?.message;
-  return wait(`claim ${name} is ${claim.status?.phase ?? 'Pending'}${why === undefined ? '' : `: ${why}`}`);
+  if (why === undefined) return { kind: 'Rest' }; // It is looked at this moment, and then there is something to say.
+  return wait(`claim ${name} is ${claim.status?.phase ?? 'Pending'}: ${why}`);
 }
