@@ -1,4 +1,7 @@
-/** `make images`: the operator's and the node's image as OCI archives, without a container engine, from build/dist and Debian. */
+/**
+ * `make images`: the operator's and the node's image as OCI archives, without a container engine, from build/dist and Debian. What is
+ * loaded into the pods of others is built against an old glibc.
+ */
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,10 +10,17 @@ import { fillBase, NONROOT } from './images/base.ts';
 import { collectLicences } from './images/licences.ts';
 import { writeOciArchive } from './images/oci-archive.ts';
 
-const DIST = resolve(import.meta.dirname, '../build/dist');
-const OUTPUT = resolve(import.meta.dirname, '../build/images');
+const REPOSITORY = resolve(import.meta.dirname, '..');
+const DIST = join(REPOSITORY, 'build/dist');
+const OUTPUT = join(REPOSITORY, 'build/images');
 const PREFIX = 'usr/local';
 const NODE = 'libexec/aquifer/node';
+/** Where the image has what scripts/portable.sh builds. */
+const PORTABLE: Readonly<Record<string, string>> = {
+  'bin/aquifer-connector': 'aquifer-connector',
+  'lib/aquifer/client/libcuda.so.1': 'libaquifer_client.so',
+  'lib/aquifer/client/libnvidia-ml.so.1': 'libaquifer_client.so',
+};
 const JAVASCRIPT = ['lib/aquifer/js', 'lib/aquifer/node_modules', NODE];
 
 /** Types, their sources and maps: no program reads them. */
@@ -48,10 +58,15 @@ const IMAGES: readonly Contents[] = [
   },
 ];
 
-const { version } = JSON.parse(readFileSync(resolve(DIST, '../../package.json'), 'utf8')) as {
+const { version } = JSON.parse(readFileSync(join(REPOSITORY, 'package.json'), 'utf8')) as {
   readonly version: string;
 };
-const revision = execFileSync('git', ['rev-parse', 'HEAD'], { cwd: import.meta.dirname, encoding: 'utf8' }).trim();
+const portable = execFileSync('scripts/portable.sh', {
+  cwd: REPOSITORY,
+  encoding: 'utf8',
+  stdio: ['ignore', 'pipe', 'inherit'],
+}).trim();
+const revision = execFileSync('git', ['rev-parse', 'HEAD'], { cwd: REPOSITORY, encoding: 'utf8' }).trim();
 
 for (const contents of IMAGES) {
   const name = `aquifer.dev/${contents.name}:${version}`;
@@ -74,6 +89,10 @@ function fill(root: string, { paths, without, crates }: Contents): void {
     filter: (path: string) => !without.some((left) => left.test(path)),
   };
   for (const path of paths) cpSync(join(DIST, path), join(root, PREFIX, path), options);
+  for (const [path, built] of Object.entries(PORTABLE)) {
+    if (paths.some((taken) => path.startsWith(taken)))
+      cpSync(join(REPOSITORY, portable, built), join(root, PREFIX, path));
+  }
   execFileSync('strip', [join(root, PREFIX, NODE)]); // Its symbols are a fifth of it.
   collectLicences(join(root, 'usr/share/doc/aquifer'), crates);
 }

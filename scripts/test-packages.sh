@@ -4,12 +4,14 @@ set -euo pipefail
 cache=$1
 root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
-command -v go >/dev/null || { echo 'missing: go. The tests build the API server of Kubernetes with Go 1.26 or newer.' >&2; exit 1; }
+command -v go >/dev/null || { echo 'missing: go. The tests build Kubernetes with Go 1.26 or newer.' >&2; exit 1; }
 
 debian=()
 command -v clang >/dev/null || debian+=(clang)
 command -v readelf >/dev/null || debian+=(binutils)
 command -v g++ >/dev/null || debian+=(g++)
+command -v ip >/dev/null || debian+=(iproute2)
+command -v sysctl >/dev/null || debian+=(procps)
 python3 -c 'import venv, ensurepip' 2>/dev/null || debian+=(python3-venv)
 if ((${#debian[@]})); then
   echo "installing Debian packages: ${debian[*]}"
@@ -17,15 +19,8 @@ if ((${#debian[@]})); then
   root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${debian[@]}" >/dev/null
 fi
 
-ZIGBUILD=0.24.1 CARGO_FUZZ=0.13.2 ZIG=0.15.2
-if [ ! -x "$cache/bin/cargo-zigbuild" ] || [ ! -x "$cache/bin/cargo-fuzz" ]; then
-  echo "installing cargo-zigbuild $ZIGBUILD and cargo-fuzz $CARGO_FUZZ under $cache (once)"
-  cargo install --quiet --locked --root "$cache" "cargo-zigbuild@$ZIGBUILD" "cargo-fuzz@$CARGO_FUZZ"
+CARGO_FUZZ=0.13.2
+if [ ! -x "$cache/bin/cargo-fuzz" ]; then
+  echo "installing cargo-fuzz $CARGO_FUZZ under $cache (once)"
+  cargo install --quiet --locked --root "$cache" "cargo-fuzz@$CARGO_FUZZ"
 fi
-if [ ! -x "$cache/zig-$ZIG/bin/python" ]; then
-  echo "installing zig $ZIG from PyPI under $cache (once)"
-  python3 -m venv "$cache/zig-$ZIG.part" && "$cache/zig-$ZIG.part/bin/pip" install --quiet "ziglang==$ZIG"
-  rm -rf "$cache/zig-$ZIG" && mv "$cache/zig-$ZIG.part" "$cache/zig-$ZIG"
-fi
-ln -sfn "zig-$ZIG" "$cache/zig"
-[ -d "$cache/prometheus" ] || echo "the end-to-end tests unpack Debian's prometheus under $cache (once)"
