@@ -197,4 +197,12 @@ describe('programs of images that know nothing of us', () => {
       expect(await endOf(foreignPod(image, { asks: false }))).toBe('1: libcuda.so.1 has no cuDeviceGetCount\n');
     },
   );
+
+  // The last one: it takes the plugin away.
+  test('the hook that sees to them is known to the runtime as long as the plugin is there', async () => {
+    const known = async (): Promise<string> => (await chart.cluster.enter('cpu-1', ['ls', '/run/cdi'])).stdout;
+    expect(await known()).toContain('aquifer.dev-client.json');
+    await chart.system('delete', 'daemonset', 'aquifer-node', '--cascade=foreground', '--timeout=240s');
+    expect(await known()).not.toContain('aquifer');
+  });
 });
