@@ -61,7 +61,7 @@ const IMAGES: readonly Contents[] = [
 const { version } = JSON.parse(readFileSync(join(REPOSITORY, 'package.json'), 'utf8')) as {
   readonly version: string;
 };
-const portable = execFileSync('scripts/portable.sh', {
+const portable = execFileSync(join(REPOSITORY, 'scripts/portable.sh'), {
   cwd: REPOSITORY,
   encoding: 'utf8',
   stdio: ['ignore', 'pipe', 'inherit'],
