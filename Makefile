@@ -4,13 +4,16 @@ SHELL := /bin/bash
 PREFIX ?= /usr/local
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help demo test verify bench images cluster-up cluster-down build install uninstall setup native generate format lint clean
+.PHONY: help demo demo-cluster test verify bench images cluster-up cluster-down build install uninstall setup native generate format lint clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
 
 demo: build ## a claim, an unchanged CUDA program and a pooled GPU, in three minutes
 	@node scripts/demo.ts
+
+demo-cluster: images ## the same on a real Kubernetes of two nodes, in namespaces of this machine (root; needs Go)
+	@node scripts/demo-cluster.ts
 
 test: ## run everything: checks, unit, native and end to end (installs the Debian packages it names)
 	@scripts/test.sh
@@ -21,7 +24,7 @@ verify: setup ## check that generated files, format, lint, imports and names are
 bench: build ## measure: JSON in build/bench and a table here (SUITE=dataplane for one suite)
 	@node bench/run.ts $(if $(SUITE),--suite $(SUITE))
 
-images: build ## write the operator's and the node's image as OCI archives to build/images
+images: build ## write the images of operator, node and examples as OCI archives to build/images
 	@node scripts/images.ts
 
 cluster-up: setup ## a real Kubernetes of two nodes on this machine (root; CLUSTER_ID=1 for another one)

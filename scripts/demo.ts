@@ -7,13 +7,9 @@ import type { SessionView } from '../src/api/session-view.ts';
 import { compileExample, KERNELS } from '../test/support/example-programs.ts';
 import { eventually } from '../test/support/eventually.ts';
 import { processesLeft, startServe, type Ran, type Serve } from '../test/support/serve.ts';
+import { ensure, say, sayCommand, sayOutput, show } from './demo/narrator.ts';
 
 const MEASURE_MS = 5000;
-const bold = (text: string): string => (process.stdout.isTTY ? `\x1b[1m${text}\x1b[0m` : text);
-const say = (line: string): void => console.log(line);
-let step = 0;
-const show = (what: string): void => say(`\n${bold(`${++step}. ${what}`)}`);
-
 const claim = (name: string, memory: string, compute: number): string =>
   JSON.stringify({
     apiVersion: 'aquifer.dev/v1alpha1',
@@ -24,15 +20,10 @@ const claim = (name: string, memory: string, compute: number): string =>
 
 /** Runs a command as a user would type it, and shows it with what it says. */
 async function type(serve: Serve, words: readonly string[], stdin?: string): Promise<Ran> {
-  say(`  $ ${words.map((word) => (/[\s{]/.test(word) ? `'${word}'` : word)).join(' ')}`);
+  sayCommand(words);
   const ran = await serve.cli(words.slice(1), stdin === undefined ? {} : { stdin });
-  for (const line of (ran.stdout + ran.stderr).trimEnd().split('\n')) say(`  ${line}`);
+  sayOutput(ran.stdout + ran.stderr);
   return ran;
-}
-
-/** A step that did not do what it shows ends the demo. */
-function ensure(isTrue: boolean, what: string): void {
-  if (!isTrue) throw new Error(`the demo failed: ${what}`);
 }
 
 async function sessionsOf(serve: Serve): Promise<readonly SessionView[]> {
@@ -94,7 +85,7 @@ async function fromAnotherHost(serve: Serve, matmul: string, directory: string):
   );
   await type(serve, ['aquifer', 'sessions']);
   const { code, stdout } = await ended;
-  for (const line of stdout.trimEnd().split('\n')) say(`  ${line}`);
+  sayOutput(stdout);
   ensure(code === 0 && session?.transport === 'tls', 'the program did not run through TLS');
 }
 

@@ -1,19 +1,21 @@
 /**
- * `make images`: the operator's and the node's image as OCI archives, without a container engine, from build/dist and Debian. What is
- * loaded into the pods of others is built against an old glibc.
+ * `make images`: the operator's, the node's and the examples' image as OCI archives, without a container engine, from build/dist
+ * and Debian. What is loaded into the pods of others is built against an old glibc.
  */
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fillBase, NONROOT } from './images/base.ts';
 import { collectLicences } from './images/licences.ts';
 import { writeOciArchive } from './images/oci-archive.ts';
+import { compileExample, KERNELS } from '../test/support/example-programs.ts';
 
 const REPOSITORY = resolve(import.meta.dirname, '..');
 const DIST = join(REPOSITORY, 'build/dist');
 const OUTPUT = join(REPOSITORY, 'build/images');
 const PREFIX = 'usr/local';
+const DOC = 'usr/share/doc/aquifer';
 const NODE = 'libexec/aquifer/node';
 /** Where the image has what scripts/portable.sh builds. */
 const PORTABLE: Readonly<Record<string, string>> = {
@@ -31,6 +33,14 @@ const KUBERNETES_CLIENT = /\/node_modules\/@kubernetes(\/|$)/;
 interface Contents {
   readonly name: string;
   readonly description: string;
+  /** What runs when a pod names nothing. */
+  readonly entrypoint: readonly string[];
+  readonly command: readonly string[];
+  /** Puts what it holds on top of a Debian. */
+  readonly fill: (root: string) => void;
+}
+
+interface Product {
   /** Of build/dist. */
   readonly paths: readonly string[];
   /** What is left out of them. */
@@ -39,22 +49,36 @@ interface Contents {
   readonly crates: readonly string[];
 }
 
+/** The chart names what runs in these; without a name it is the command line. */
+const COMMAND_LINE = {
+  entrypoint: [`/${PREFIX}/${NODE}`, '--disable-warning=ExperimentalWarning'],
+  command: [`/${PREFIX}/lib/aquifer/js/cli/main.js`, 'version'],
+};
 const IMAGES: readonly Contents[] = [
   {
     name: 'operator',
     description: 'Aquifer: allocates vGPUs of pooled GPUs to claims',
-    paths: [...JAVASCRIPT, 'share/aquifer/crds'],
-    without: [FOR_DEVELOPERS],
-    crates: [],
+    ...COMMAND_LINE,
+    fill: product({ paths: [...JAVASCRIPT, 'share/aquifer/crds'], without: [FOR_DEVELOPERS], crates: [] }),
   },
   {
     name: 'node',
     description: 'Aquifer: serves vGPUs on a node, and connects the programs of its pods to theirs',
-    paths: [...JAVASCRIPT, 'libexec/aquifer', 'bin/aquifer-connector', 'lib/aquifer/client', 'lib/aquifer/softgpu'],
-    without: [FOR_DEVELOPERS, KUBERNETES_CLIENT],
-    crates: ['gateway', 'spawner', 'worker', 'connector', 'container-hook', 'keeper', 'client', 'softgpu'].map(
-      (name) => `aquifer-${name}`,
-    ),
+    ...COMMAND_LINE,
+    fill: product({
+      paths: [...JAVASCRIPT, 'libexec/aquifer', 'bin/aquifer-connector', 'lib/aquifer/client', 'lib/aquifer/softgpu'],
+      without: [FOR_DEVELOPERS, KUBERNETES_CLIENT],
+      crates: ['gateway', 'spawner', 'worker', 'connector', 'container-hook', 'keeper', 'client', 'softgpu'].map(
+        (name) => `aquifer-${name}`,
+      ),
+    }),
+  },
+  {
+    name: 'examples',
+    description: 'Ordinary CUDA programs, to try Aquifer with: nothing of it is in here',
+    entrypoint: [],
+    command: [`/${PREFIX}/bin/matmul`, `/${PREFIX}/share/kernels`],
+    fill: examples,
   },
 ];
 
@@ -73,7 +97,8 @@ for (const contents of IMAGES) {
   const archive = join(OUTPUT, `${contents.name}.tar`);
   const root = mkdtempSync(join(tmpdir(), 'aq-image-'));
   try {
-    fill(root, contents);
+    fillBase(root);
+    contents.fill(root);
     await writeOciArchive({ name, root, config: configOf(contents) }, archive);
   } finally {
     rmSync(root, { recursive: true, force: true });
@@ -81,28 +106,33 @@ for (const contents of IMAGES) {
   console.log(`${archive}  ${name}  ${Math.round(statSync(archive).size / 2 ** 20)} MiB`);
 }
 
-function fill(root: string, { paths, without, crates }: Contents): void {
-  fillBase(root);
-  const options = {
-    recursive: true,
-    verbatimSymlinks: true,
-    filter: (path: string) => !without.some((left) => left.test(path)),
+function product({ paths, without, crates }: Product): (root: string) => void {
+  const filter = (path: string): boolean => !without.some((left) => left.test(path));
+  return (root) => {
+    for (const path of paths) {
+      cpSync(join(DIST, path), join(root, PREFIX, path), { recursive: true, verbatimSymlinks: true, filter });
+    }
+    for (const [path, built] of Object.entries(PORTABLE)) {
+      if (paths.some((taken) => path.startsWith(taken)))
+        cpSync(join(REPOSITORY, portable, built), join(root, PREFIX, path));
+    }
+    execFileSync('strip', [join(root, PREFIX, NODE)]); // Its symbols are a fifth of it.
+    collectLicences(join(root, DOC), crates);
   };
-  for (const path of paths) cpSync(join(DIST, path), join(root, PREFIX, path), options);
-  for (const [path, built] of Object.entries(PORTABLE)) {
-    if (paths.some((taken) => path.startsWith(taken)))
-      cpSync(join(REPOSITORY, portable, built), join(root, PREFIX, path));
-  }
-  execFileSync('strip', [join(root, PREFIX, NODE)]); // Its symbols are a fifth of it.
-  collectLicences(join(root, 'usr/share/doc/aquifer'), crates);
 }
 
-/** The chart names what runs; without a name it is the command line. */
-function configOf({ name, description }: Contents): object {
+function examples(root: string): void {
+  for (const name of ['matmul', 'histogram'] as const) compileExample(name, join(root, PREFIX, 'bin'));
+  cpSync(KERNELS, join(root, PREFIX, 'share/kernels'), { recursive: true });
+  mkdirSync(join(root, DOC), { recursive: true });
+  cpSync(join(REPOSITORY, 'LICENSE'), join(root, DOC, 'LICENSE'));
+}
+
+function configOf({ name, description, entrypoint, command }: Contents): object {
   const label = (key: string, value: string): readonly [string, string] => [`org.opencontainers.image.${key}`, value];
   return {
-    Entrypoint: [`/${PREFIX}/${NODE}`, '--disable-warning=ExperimentalWarning'],
-    Cmd: [`/${PREFIX}/lib/aquifer/js/cli/main.js`, 'version'],
+    Entrypoint: entrypoint,
+    Cmd: command,
     Env: [`PATH=/${PREFIX}/bin:/usr/bin:/bin`],
     User: `${NONROOT}:${NONROOT}`,
     WorkingDir: '/',
