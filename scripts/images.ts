@@ -1,6 +1,6 @@
 /**
  * `make images`: the operator's, the node's and the examples' image as OCI archives, without a container engine, from build/dist
- * and Debian. What is loaded into the pods of others is built against an old glibc.
+ * and Debian; with names as arguments, these alone. What is loaded into the pods of others is built against an old glibc.
  */
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
@@ -92,7 +92,8 @@ const portable = execFileSync(join(REPOSITORY, 'scripts/portable.sh'), {
 }).trim();
 const revision = execFileSync('git', ['rev-parse', 'HEAD'], { cwd: REPOSITORY, encoding: 'utf8' }).trim();
 
-for (const contents of IMAGES) {
+const wanted = process.argv.slice(2);
+for (const contents of IMAGES.filter(({ name: one }) => wanted.length === 0 || wanted.includes(one))) {
   const name = `aquifer.dev/${contents.name}:${version}`;
   const archive = join(OUTPUT, `${contents.name}.tar`);
   const root = mkdtempSync(join(tmpdir(), 'aq-image-'));

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parse, stringify } from 'yaml';
 import type { VGPUClaim } from '../../src/api/kinds.ts';
 import type { Pod } from '../../src/api/pod.ts';
@@ -16,6 +16,7 @@ import { CHART, NAMESPACE, podOf, release, render, uninstall } from '../support/
 import { eventually } from '../support/eventually.ts';
 import { waitUntilServed } from '../support/kube-fixture.ts';
 import { startOperatorProcess } from '../support/operator-process.ts';
+import { run } from './run.ts';
 
 const MINUTES = 60_000;
 /** What tokens for the API server are for. */
@@ -26,6 +27,7 @@ const CLAIMS = `${AQUIFER}/namespaces/team-a/vgpuclaims`;
 const PODS = '/api/v1/namespaces/team-a/pods';
 const CRD = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions/vgpuclaims.aquifer.dev';
 const LEASES = `/apis/coordination.k8s.io/v1/namespaces/${NAMESPACE}/leases`;
+const UNINSTALL = resolve(import.meta.dirname, '../../src/operator/uninstall/main.ts');
 const MERGE = 'application/merge-patch+json';
 
 interface Definition {
@@ -185,7 +187,7 @@ describe('the chart on an API server', () => {
     await expect(agent.call({ method, path })).rejects.toThrow(/forbidden/);
   });
 
-  test('makes operators that the restricted Pod Security level admits', async () => {
+  test('makes pods with the operator’s image that the restricted Pod Security level admits', async () => {
     const labels = { 'pod-security.kubernetes.io/enforce': 'restricted' };
     await admin.call({
       method: 'PATCH',
@@ -200,7 +202,35 @@ describe('the chart on an API server', () => {
         spec: podOf(objects, kind, name),
       });
     await create('Deployment', 'aquifer-operator');
+    await create('Job', 'aquifer-uninstall');
     await expect(create('DaemonSet', 'aquifer-node')).rejects.toThrow(/restricted/);
+  });
+
+  test('looks whether claims are in use before an uninstall, and may do no more than that', async () => {
+    const audience = API_SERVER;
+    const token = await serviceAccountToken(admin, { name: 'aquifer-uninstall', audience });
+    const kubeconfig = kubeconfigOf('uninstall', token);
+    const look = () => run([process.execPath, UNINSTALL], { env: { KUBECONFIG: kubeconfig } });
+    await post(admin, CLAIMS, claimOf('waits'));
+    expect((await look()).stdout).toMatch(/^none of \d+ claims is in use\n$/);
+
+    const metadata = { name: 'held', finalizers: ['aquifer.dev/release'] };
+    await post(admin, CLAIMS, { ...claimOf('held'), metadata });
+    await expect(look()).rejects.toThrow('team-a/held: 1 x 1Gi and 10 % on its way');
+    await admin.call({
+      method: 'PATCH',
+      path: `${CLAIMS}/held`,
+      body: { metadata: { finalizers: null } },
+      contentType: MERGE,
+    });
+
+    using nobody = connectionOf('uninstall', token);
+    for (const path of [`${CLAIMS}/waits`, GPU_NODES, '/api/v1/pods']) {
+      await expect(nobody.call({ method: 'GET', path })).rejects.toThrow(/forbidden/);
+    }
+    const stranger = kubeconfigOf('stranger', await serviceAccountToken(admin, { name: 'aquifer-node', audience }));
+    const lookAsStranger = run([process.execPath, UNINSTALL], { env: { KUBECONFIG: stranger } });
+    await expect(lookAsStranger).rejects.toThrow('cannot tell whether claims are in use');
   });
 
   test('goes, leaves claims and their definitions, and comes again', async () => {

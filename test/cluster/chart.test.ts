@@ -1,4 +1,6 @@
 import { describe, expect, jest, test } from '@jest/globals';
+import { readFileSync } from 'node:fs';
+import { parse } from 'yaml';
 import { backendSchema } from '../../src/config/backend.ts';
 import { devicePluginSchema } from '../../src/config/device-plugin.ts';
 import { loadConfig } from '../../src/config/load.ts';
@@ -14,6 +16,27 @@ const PODS = [
   ['DaemonSet', 'aquifer-spawner', ['spawner']],
 ] as const;
 const SETTINGS = { operator: operatorSchema, agent: backendSchema, 'device-plugin': devicePluginSchema };
+interface Schema {
+  readonly type?: string;
+  readonly $ref?: string;
+  readonly additionalProperties?: false | Schema;
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly items?: Schema;
+  readonly $defs?: Readonly<Record<string, Schema>>;
+}
+
+/** Paths of objects that may have any field. */
+function openObjects(schema: Schema, path: string, defs = schema.$defs ?? {}): readonly string[] {
+  const { type, $ref, additionalProperties, properties = {}, items } = schema;
+  const named = defs[$ref?.replace('#/$defs/', '') ?? ''];
+  if (named !== undefined) return openObjects(named, path, defs);
+  return [
+    ...(type === 'object' && additionalProperties === undefined ? [path] : []),
+    ...Object.entries(properties).flatMap(([name, field]) => openObjects(field, `${path}.${name}`, defs)),
+    ...(items === undefined ? [] : openObjects(items, `${path}[]`, defs)),
+  ].toSorted();
+}
+
 const ENV = { NODE_NAME: 'gpu-1', NODE_IP: '10.0.0.1', KUBERNETES_SERVICE_HOST: '10.96.0.1', POD_NAMESPACE: 'x' };
 
 /** What kubelet makes of an argument. */
@@ -51,6 +74,26 @@ test.each([
 ])('refuses %s', async (value, said) => {
   await expect(render([value])).rejects.toThrow(said);
 });
+
+test('knows every value, and leaves none open to a slip of the pen', () => {
+  const schema = JSON.parse(readFileSync(`${CHART}/values.schema.json`, 'utf8')) as Schema;
+  const values = parse(readFileSync(`${CHART}/values.yaml`, 'utf8')) as object;
+  const { global, ...rest } = schema.properties ?? {}; // What charts that include this one share with it.
+  expect(global).toEqual({ type: 'object' });
+  expect(Object.keys(rest)).toEqual(Object.keys(values));
+  expect(openObjects(schema, '')).toEqual(['.global', '.node.tolerations[]', '.operator.tolerations[]'].toSorted());
+});
+
+test.each([[[]], [['uninstall.force=true']]])(
+  'refuses to go while claims are in use, unless told otherwise: %s',
+  async (values) => {
+    const jobs = (await render(values)).filter(({ kind }) => kind === 'Job').map(({ metadata }) => metadata);
+    const annotations = expect.objectContaining({ 'helm.sh/hook': 'pre-delete' }) as unknown;
+    expect(jobs).toEqual(
+      values.length > 0 ? [] : [expect.objectContaining({ name: 'aquifer-uninstall', annotations })],
+    );
+  },
+);
 
 test('refuses a Kubernetes without mutating admission policies', async () => {
   await expect(render([], '1.35.2')).rejects.toThrow('1.36');

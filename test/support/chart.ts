@@ -49,8 +49,9 @@ export interface ReleaseOptions {
   readonly values?: readonly string[];
 }
 
+/** Without the Job that looks whether claims are in use: it needs a kubelet. */
 export const uninstall = (kubeconfig: string): Promise<Ran> =>
-  helm(['uninstall', RELEASE, '--kubeconfig', kubeconfig, '--wait']);
+  helm(['uninstall', RELEASE, '--kubeconfig', kubeconfig, '--wait', '--no-hooks']);
 
 /** The objects that the chart makes of these values. */
 export async function render(values: readonly string[] = [], kubeVersion = '1.36.0'): Promise<readonly Rendered[]> {
