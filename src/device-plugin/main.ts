@@ -5,6 +5,7 @@ import { createMetrics } from '../metrics/registry.ts';
 import { serveProbes } from '../runtime/probe-server.ts';
 import { systemClock } from '../runtime/system-clock.ts';
 import { pluginCounts, pluginGauges } from './metrics.ts';
+import { removeOldClients } from './old-clients.ts';
 import { startDevicePlugin } from './plugin.ts';
 
 const HELP = {
@@ -26,6 +27,7 @@ async function run({ logLevel, listen, ...paths }: DevicePluginConfig, signal: A
   };
   await using _ = await serveProbes({ listen, readiness: { kubelet: unwatched }, metrics });
   log.info('device plugin started');
+  await removeOldClients({ ...paths, log });
   await stopped;
   log.info('device plugin stops');
 }
