@@ -33,5 +33,6 @@ for name in libcuda.so.1 libnvidia-ml.so.1; do
 done
 for crd in deploy/crds/*.yaml; do put 644 "$crd" "share/aquifer/crds/$(basename "$crd")"; done
 while IFS= read -r example; do put 644 "$example" "share/aquifer/$example"; done < <(find examples -type f)
+while IFS= read -r file; do put 644 "$file" "share/aquifer/${file#deploy/}"; done < <(find deploy/helm -type f)
 put 644 deploy/systemd/aquifer.service share/aquifer/systemd/aquifer.service
 echo "filled $dist"

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Cluster } from '../test/cluster/cluster.ts';
 import type { Ran } from '../test/cluster/run.ts';
 import { eventually } from '../test/support/eventually.ts';
+import { clusterPrometheus } from './demo/cluster-prometheus.ts';
 import { ensure, say, sayCommand, sayOutput, show } from './demo/narrator.ts';
 
 const EXAMPLES = 'examples/kubernetes';
@@ -47,6 +48,25 @@ async function inference(cluster: Cluster): Promise<number> {
   return stdout.split('\n').filter((line) => /^inference-.* Bound$/.test(line)).length;
 }
 
+/** Asks a Prometheus until it knows of the three replicas' sessions. */
+async function asked(cluster: Cluster): Promise<void> {
+  await using prometheus = await clusterPrometheus(cluster, SYSTEM);
+  const ask = (query: string) => prometheus.query(query);
+  const computing = 'aquifer_claim_sessions{claim=~"inference.*"} == 1';
+  await eventually(
+    () => ask(computing),
+    (series) => series.length === 3,
+    WAIT_MS,
+  );
+  for (const query of [computing, 'aquifer_claim_compute_used_ratio', 'sum by (phase) (aquifer_claims)']) {
+    say(`  promql> ${query}`);
+    for (const { labels, value } of await ask(query)) {
+      const shown = ['claim', 'node', 'phase'].flatMap((name) => labels[name] ?? []);
+      say(`  ${shown.join(' ').padEnd(48)} ${value}`);
+    }
+  }
+}
+
 async function demo(cluster: Cluster): Promise<void> {
   await type(cluster, 'kubectl get nodes');
   await Promise.all(ARCHIVES.map((archive) => cluster.load(archive)));
@@ -55,7 +75,7 @@ async function demo(cluster: Cluster): Promise<void> {
   await type(cluster, 'kubectl label node gpu-1 aquifer.dev/gpu=true');
   await type(
     cluster,
-    `helm install aquifer deploy/helm/aquifer --namespace=${SYSTEM} --create-namespace --set=gpuNodes.softwareGpus=1x8Gi --hide-notes --wait ${TIMEOUT}`,
+    `helm install aquifer deploy/helm/aquifer --namespace=${SYSTEM} --create-namespace --set=gpuNodes.softwareGpus=1x8Gi,node.exposeMetrics=true --hide-notes --wait ${TIMEOUT}`,
   );
   await type(cluster, `kubectl get pods --namespace=${SYSTEM} --output=wide`);
 
@@ -80,6 +100,9 @@ async function demo(cluster: Cluster): Promise<void> {
   await type(cluster, `kubectl rollout status deployment/inference ${TIMEOUT}`);
   await type(cluster, 'kubectl get pods,vgpuclaims --output=wide');
   ensure((await inference(cluster)) === 3, 'the three replicas have not three vGPUs');
+
+  show('Prometheus finds the pods of the chart, and says what the claims have and use.');
+  await asked(cluster);
 
   show('Deleting the Deployment gives everything back.');
   await type(cluster, 'kubectl delete deployment inference');

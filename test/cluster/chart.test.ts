@@ -123,6 +123,21 @@ test('gives no container more than root of the node and the capabilities it name
   ]);
 });
 
+test.each(['podMonitor.enabled', 'node.exposeMetrics'])(
+  '%s lets Prometheus reach the processes of nodes',
+  async (value) => {
+    for (const [is, address, ports] of [
+      ['false', '127.0.0.1', []],
+      ['true', '$(NODE_IP)', ['plugin-metrics', 'agent-metrics']],
+    ] as const) {
+      const { containers } = podOf(await render([`${value}=${is}`]), 'DaemonSet', 'aquifer-node');
+      const listens = containers.flatMap(({ args }) => args.filter((arg) => /^--listen=/.test(arg)));
+      expect(listens).toEqual([`--listen=${address}:9961`, `--listen=${address}:9963`]);
+      expect(containers.flatMap((container) => (container.ports ?? []).map(({ name }) => name))).toEqual(ports);
+    }
+  },
+);
+
 test('has Prometheus look at ports that pods have', async () => {
   const objects = await render(['podMonitor.enabled=true']);
   const { podMetricsEndpoints } = objects.find(({ kind }) => kind === 'PodMonitor')?.spec ?? {};

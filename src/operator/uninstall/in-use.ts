@@ -3,8 +3,15 @@ import { RELEASE_FINALIZER } from '../../api/vgpu-claim.ts';
 
 const MAX_SHOWN = 20;
 
+/** The release of the chart that is to go. */
+export interface Release {
+  readonly name: string;
+  readonly namespace: string;
+  readonly revision: string;
+}
+
 /** What to say of the claims that have vGPUs, or whose finalizer nobody would take off without an operator; nothing without one. */
-export function inUse(claims: readonly VGPUClaim[]): string | undefined {
+export function inUse(claims: readonly VGPUClaim[], release: Release): string | undefined {
   const held = claims.filter(({ metadata }) => metadata.finalizers?.includes(RELEASE_FINALIZER) === true);
   if (held.length === 0) return undefined;
   const more = held.length - MAX_SHOWN;
@@ -12,7 +19,7 @@ export function inUse(claims: readonly VGPUClaim[]): string | undefined {
     `${held.length} of ${claims.length} claims are in use:`,
     ...held.slice(0, MAX_SHOWN).map((claim) => `  ${described(claim)}`),
     ...(more > 0 ? [`  and ${more} more: kubectl get vgpuclaims -A`] : []),
-    ...HINT,
+    ...hint(release),
   ].join('\n');
 }
 
@@ -25,8 +32,10 @@ function described({ metadata, spec, status }: VGPUClaim): string {
   return `${metadata.namespace}/${metadata.name}: ${spec.vgpus} x ${memory} and ${compute} % ${where}${whose}`;
 }
 
-const HINT = [
+const hint = ({ name, namespace, revision }: Release): readonly string[] => [
   'Without Aquifer their programs end, and claims that are deleted wait for an operator. Nothing was uninstalled.',
-  'Delete the pods and the claims, then uninstall. Or uninstall all the same: helm uninstall RELEASE --no-hooks',
-  'To keep the release: helm rollback RELEASE (Helm takes one that it did not uninstall for half uninstalled).',
+  'Delete the pods and the claims, then uninstall. To uninstall all the same:',
+  `  helm uninstall ${name} --namespace ${namespace} --no-hooks`,
+  'To keep it (Helm takes a release that it did not uninstall for half uninstalled):',
+  `  helm rollback ${name} ${revision} --namespace ${namespace}`,
 ];

@@ -9,7 +9,8 @@ some nodes another container.
 {{- $component := ternary "gpu-node" "node" $gpus -}}
 {{- $values := $root.Values -}}
 {{- $client := printf "/var/lib/aquifer/client/%s" (include "aquifer.tag" $root) -}}
-{{- $address := ternary "$(NODE_IP)" "127.0.0.1" $values.podMonitor.enabled -}}
+{{- $exposed := include "aquifer.exposeMetrics" $root -}}
+{{- $address := ternary "$(NODE_IP)" "127.0.0.1" (not (empty $exposed)) -}}
 apiVersion: apps/v1
 kind: DaemonSet
 metadata:
@@ -59,7 +60,7 @@ spec:
             {{- end }}
             - --listen={{ $address }}:9961
             - --log-level={{ $values.logLevel }}
-          {{- if $values.podMonitor.enabled }}
+          {{- if $exposed }}
           env: {{- include "aquifer.nodeEnvironment" (list) | nindent 12 }}
           {{- end }}
           {{- include "aquifer.probes" (list $root "plugin-metrics" 9961) | nindent 10 }}

@@ -56,6 +56,11 @@ capabilities:
   valueFrom: { fieldRef: { fieldPath: status.hostIP } }
 {{- end }}
 
+{{/* Not empty where Prometheus is to reach the processes of nodes, and not loopback alone. */}}
+{{- define "aquifer.exposeMetrics" -}}
+{{- if or .Values.podMonitor.enabled .Values.node.exposeMetrics }}true{{ end }}
+{{- end }}
+
 {{/* What NVIDIA's runtime takes for an order to give a container all GPUs. */}}
 {{- define "aquifer.driverEnvironment" -}}
 {{- if not .Values.gpuNodes.softwareGpus -}}
@@ -67,8 +72,9 @@ capabilities:
 {{/* Probes of a process of the node: (list . "agent-metrics" 9963). On loopback, unless Prometheus is to reach it. */}}
 {{- define "aquifer.probes" -}}
 {{- $root := index . 0 -}}
-{{- $host := ternary "" "host: 127.0.0.1, " $root.Values.podMonitor.enabled -}}
-{{- if $root.Values.podMonitor.enabled -}}
+{{- $exposed := include "aquifer.exposeMetrics" $root -}}
+{{- $host := ternary "host: 127.0.0.1, " "" (empty $exposed) -}}
+{{- if $exposed -}}
 ports:
   - { name: {{ index . 1 }}, containerPort: {{ index . 2 }} }
 {{ end -}}
