@@ -47,7 +47,13 @@ export async function clusterPrometheus({ kubeconfig }: Cluster, namespace: stri
   const remove = (): void => rmSync(folder, { recursive: true, force: true });
   try {
     const prometheus = await startPrometheus({ scrape: [scrape], intervalMs: INTERVAL_MS });
-    return { ...prometheus, [Symbol.asyncDispose]: () => prometheus[Symbol.asyncDispose]().finally(remove) };
+    return {
+      ...prometheus,
+      async [Symbol.asyncDispose]() {
+        await prometheus[Symbol.asyncDispose]();
+        remove();
+      },
+    };
   } catch (error) {
     remove();
     throw error;

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { VERSION } from '../../src/lib/version.ts';
 import { CHART, NAMESPACE } from '../support/chart.ts';
 import { eventually } from '../support/eventually.ts';
 import { Cluster } from './cluster.ts';
@@ -30,7 +31,7 @@ describe('the life of a release', () => {
   const clientsOn = (node: NodeName): Promise<readonly string[]> => on(node, 'ls', '/var/lib/aquifer/client');
   const tagImages = async (node: NodeName, tag: string): Promise<void> => {
     for (const image of ['operator', 'node'].map((name) => `aquifer.dev/${name}`)) {
-      await on(node, 'ctr', '--namespace', 'k8s.io', 'images', 'tag', `${image}:0.1.0`, `${image}:${tag}`);
+      await on(node, 'ctr', '--namespace', 'k8s.io', 'images', 'tag', `${image}:${VERSION}`, `${image}:${tag}`);
     }
   };
   /** What of ours is left on a node. */
@@ -72,16 +73,16 @@ describe('the life of a release', () => {
     expect(await operatorImage()).toBe('aquifer.dev/operator:next');
     await eventually(
       () => clientsOn(node),
-      (tags) => tags.join() === '0.1.0,next',
+      (tags) => tags.join() === `${VERSION},next`,
       2 * MINUTES,
     );
 
     await helm(`rollback aquifer 1 --wait ${LONG}`);
-    expect(await operatorImage()).toBe('aquifer.dev/operator:0.1.0');
+    expect(await operatorImage()).toBe(`aquifer.dev/operator:${VERSION}`);
     for (const { name } of NODES)
       await eventually(
         () => clientsOn(name),
-        (tags) => tags.join() === '0.1.0',
+        (tags) => tags.join() === VERSION,
         2 * MINUTES,
       );
   });
@@ -127,7 +128,7 @@ const podOf = (name: string, seconds: string): object => ({
     containers: [
       {
         name: 'main',
-        image: 'aquifer.dev/examples:0.1.0',
+        image: `aquifer.dev/examples:${VERSION}`,
         imagePullPolicy: 'Never',
         command: ['matmul', '/usr/local/share/kernels', '64', seconds],
       },

@@ -1,10 +1,11 @@
 import { describe, expect, jest, test } from '@jest/globals';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { backendSchema } from '../../src/config/backend.ts';
 import { devicePluginSchema } from '../../src/config/device-plugin.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { operatorSchema } from '../../src/config/operator.ts';
+import { VERSION } from '../../src/lib/version.ts';
 import { helm, CHART, podOf, render } from '../support/chart.ts';
 
 jest.setTimeout(600_000); // The first one builds helm.
@@ -95,6 +96,14 @@ test.each([[[]], [['uninstall.force=true']]])(
   },
 );
 
+test('has examples that run the images of this version', () => {
+  const folder = `${CHART}/../../../examples/kubernetes`;
+  const images = readdirSync(folder).flatMap(
+    (file) => readFileSync(`${folder}/${file}`, 'utf8').match(/image: .*/g) ?? [],
+  );
+  expect(new Set(images)).toEqual(new Set([`image: aquifer.dev/examples:${VERSION}`]));
+});
+
 test('refuses a Kubernetes without mutating admission policies', async () => {
   await expect(render([], '1.35.2')).rejects.toThrow('1.36');
 });
@@ -131,7 +140,7 @@ test.each(['podMonitor.enabled', 'node.exposeMetrics'])(
       ['true', '$(NODE_IP)', ['plugin-metrics', 'agent-metrics']],
     ] as const) {
       const { containers } = podOf(await render([`${value}=${is}`]), 'DaemonSet', 'aquifer-node');
-      const listens = containers.flatMap(({ args }) => args.filter((arg) => /^--listen=/.test(arg)));
+      const listens = containers.flatMap(({ args }) => args.filter((arg) => arg.startsWith('--listen=')));
       expect(listens).toEqual([`--listen=${address}:9961`, `--listen=${address}:9963`]);
       expect(containers.flatMap((container) => (container.ports ?? []).map(({ name }) => name))).toEqual(ports);
     }
