@@ -1,11 +1,12 @@
 import { z } from 'zod';
+import { hostPort } from '../lib/host-port.ts';
 import { directory, kubeletDir, runDir } from './node.ts';
 import { logLevel, probeListen, systemNamespace } from './operation.ts';
 import { setting } from './setting.ts';
 import { durationSchema, nodeNameSchema, softwareGpusSchema } from './values.ts';
 
 const apiServerOf = ({ KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port }: NodeJS.ProcessEnv) =>
-  host === undefined ? '' : `https://${host.includes(':') ? `[${host}]` : host}:${port ?? '443'}`;
+  host === undefined ? '' : `https://${hostPort(host, port ?? '443')}`;
 
 /** The settings of `aquifer backend`, the agent of a node of a cluster. */
 export const backendSchema = z
@@ -30,7 +31,7 @@ export const backendSchema = z
     endpoint: setting(z.string().max(512), {
       description: "Where connectors of other nodes reach this node's gateway.",
       placeholder: 'HOST:PORT',
-      fallback: { text: '$NODE_IP:9960', from: (env) => (env['NODE_IP'] ? addressOf(env['NODE_IP']) : '') },
+      fallback: { text: '$NODE_IP:9960', from: (env) => (env['NODE_IP'] ? hostPort(env['NODE_IP'], 9960) : '') },
     }),
     operator: setting(z.string().min(1).default('dns:///aquifer-operator:9962'), {
       description: 'Where all replicas of the operator are reached.',
@@ -75,5 +76,3 @@ export const backendSchema = z
   });
 
 export type BackendConfig = Readonly<z.output<typeof backendSchema>>;
-
-const addressOf = (host: string): string => `${host.includes(':') ? `[${host}]` : host}:9960`;

@@ -115,6 +115,16 @@ describe('serveSchema', () => {
     });
   });
 
+  test.each([
+    ['[fd00::7]:9960', 'fd00::7'],
+    ['fd00::7:9960', 'fd00::7'],
+    ['::1:9960', '::1'],
+    ['10.0.0.7:9960', '10.0.0.7'],
+    ['gpu-1:9960', 'gpu-1'],
+  ])('listens on %s', (text, host) => {
+    expect(serve('--listen', text)).toMatchObject({ ok: true, value: { listen: { host, port: 9960 } } });
+  });
+
   test('reads what people write', () => {
     const result = serve('--software-gpus', '2x8Gi', '--listen', '[::]:0', '--heartbeat-interval', '500ms');
     expect(result).toMatchObject({
@@ -133,6 +143,9 @@ describe('serveSchema', () => {
     ['--software-gpus', '0x8Gi', /must be COUNTxMEMORY/],
     ['--software-gpus', '2x1Mi', /at least 64Mi/],
     ['--listen', '9960', /must be host:port/],
+    ['--listen', 'fd00::7', /must be host:port/],
+    ['--listen', '[fd00:]:9960', /must be host:port/],
+    ['--listen', 'a:b:9960', /must be host:port/],
     ['--listen', 'host:70000', /must be host:port/],
     ['--node-name', 'Big_Host', /must be lower-case/],
     ['--heartbeat-interval', '5', /must be a time span/],

@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import { z } from 'zod';
 import { parseQuantity } from '../api/quantity.ts';
 
@@ -28,11 +29,15 @@ export interface ListenAddress {
   readonly port: number;
 }
 
-/** Where to listen: `host:port`, an IPv6 address in brackets. Port 0 takes a free one. */
+/**
+ * Where to listen: `host:port`. Port 0 takes a free one. An IPv6 address may do without its brackets, since there always is
+ * a port: Kubernetes puts a node's address into a flag as it is.
+ */
 export const listenAddressSchema = z.string().transform((text, context): ListenAddress => {
-  const [, bracketed, plain, port = ''] = /^(?:\[([0-9a-fA-F:.]+)\]|([^:\s[\]]+)):([0-9]{1,5})$/.exec(text) ?? [];
+  const [, bracketed, plain, port = ''] = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s[\]]+)):([0-9]{1,5})$/.exec(text) ?? [];
   const host = bracketed ?? plain;
-  if (host !== undefined && Number(port) <= 65_535) return { host, port: Number(port) };
+  const isAddress = host !== undefined && (!host.includes(':') || isIPv6(host));
+  if (isAddress && Number(port) <= 65_535) return { host, port: Number(port) };
   return refuse(context, `must be host:port, such as 127.0.0.1:9960 or 0.0.0.0:9960, not "${text}"`);
 });
 

@@ -13,6 +13,7 @@ import { secretTexts } from '../kube/secrets.ts';
 import { kubeStore } from '../kube/store.ts';
 import { tokenReviews } from '../kube/token-reviews.ts';
 import type { Clock } from '../lib/clock.ts';
+import { hostPort } from '../lib/host-port.ts';
 import type { Log } from '../lib/log.ts';
 import { untilDone } from '../runtime/retry.ts';
 import { isStoreError } from '../runtime/store.ts';
@@ -117,7 +118,7 @@ function nodeApi({ config, connection, clock, log }: ClusterOptions, parts: Node
         clock,
         log,
         leader,
-        address: `${host.includes(':') ? `[${host}]` : host}:${port}`,
+        address: hostPort(host, port),
         agents: new Set(config.nodeAgents),
         reviews: tokenReviews(connection, AUDIENCE),
         pods: { get: getPod },

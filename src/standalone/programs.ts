@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { ListenAddress } from '../config/values.ts';
+import { hostPort } from '../lib/host-port.ts';
 import { VERSION } from '../lib/version.ts';
 import type { DataDir } from './data-dir.ts';
 import type { InstallPrefix } from '../backend/install-prefix.ts';
@@ -28,7 +29,7 @@ export function nativePrograms({ prefix, dirs, node, listen }: ProgramsOptions):
   });
   return {
     spawner: program('spawner', prefix.spawner, ['--worker', prefix.worker]),
-    gateway: program('gateway', prefix.gateway, ['--node', node, '--listen', addressText(listen)]),
+    gateway: program('gateway', prefix.gateway, ['--node', node, '--listen', hostPort(listen.host, listen.port)]),
     connector: program('connector', prefix.connector, [
       '--control',
       dirs.connectorSocket,
@@ -37,7 +38,3 @@ export function nativePrograms({ prefix, dirs, node, listen }: ProgramsOptions):
     ]),
   };
 }
-
-/** `host:port`, an IPv6 address in brackets. */
-export const addressText = ({ host, port }: ListenAddress): string =>
-  `${host.includes(':') ? `[${host}]` : host}:${port}`;

@@ -6,6 +6,7 @@ import type { ServeConfig } from '../config/serve.ts';
 import { openEmbeddedStore } from '../embedded/store.ts';
 import { reconnectingClient } from '../ipc/reconnecting-client.ts';
 import type { Clock } from '../lib/clock.ts';
+import { hostPort } from '../lib/host-port.ts';
 import type { Log } from '../lib/log.ts';
 import { VERSION } from '../lib/version.ts';
 import { startOperator, type Operator } from '../operator/operator.ts';
@@ -19,7 +20,7 @@ import type { InstallPrefix } from '../backend/install-prefix.ts';
 import { localOffers } from './local-offers.ts';
 import type { NativeProgram } from './native-process.ts';
 import { openPoolAuthority, type PoolAuthority } from './pool-authority.ts';
-import { addressText, nativePrograms } from './programs.ts';
+import { nativePrograms } from './programs.ts';
 import { readyLine, readyNode } from './readiness.ts';
 import { sessionViews } from './session-view.ts';
 import { shutDown, shutDownIfIdle } from './shutdown.ts';
@@ -92,7 +93,7 @@ async function startPrograms(
   running.use(await supervise(programs.spawner, { clock, log }));
   const gateway = running.use(await supervise(programs.gateway, { clock, log }));
   running.use(await supervise(programs.connector, { clock, log }));
-  return () => endpointOf(gateway.record().listen?.[0] ?? addressText(config.listen));
+  return () => endpointOf(gateway.record().listen?.[0] ?? hostPort(config.listen.host, config.listen.port));
 }
 
 interface ControlOptions {
