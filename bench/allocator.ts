@@ -23,7 +23,14 @@ const nodes: readonly NodeFacts[] = Array.from({ length: NODES }, (_, n) => ({
     healthy: true,
   })),
 }));
-const pool = { name: 'p', matchLabels: {}, placement: 'Pack', memoryPercent: 100, computePercent: 200 } as const;
+const pool = {
+  name: 'p',
+  matchLabels: {},
+  placement: 'Pack',
+  memoryPercent: 100,
+  computePercent: 200,
+  slicesPerGpu: 100,
+} as const;
 
 /** The i-th request: mostly one vGPU, of sizes that leave every GPU partly used; some pick a model, some want several. */
 function request(i: number): Request {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { MAX_DEVICE_IDS } from './extended-resource.ts';
 import { conditionsSchema, observedGenerationSchema, quantitySchema } from './meta.ts';
 
 const uuidSchema = z
@@ -40,6 +41,17 @@ const promisedSchema = z.strictObject({
   claims: z.int().min(0).max(100_000).meta({ description: 'Claims that have a vGPU of the GPU.' }),
 });
 
+const slicesSchema = z
+  .strictObject({
+    capacity: z.int().min(0).max(MAX_DEVICE_IDS).meta({ description: 'Slices that the GPUs of the node make.' }),
+    withdrawn: z
+      .int()
+      .min(0)
+      .max(MAX_DEVICE_IDS)
+      .meta({ description: 'Slices that cannot be had, for claims that kubelet does not count as slices.' }),
+  })
+  .meta({ description: 'What kubelet is told of `aquifer.dev/slice`. Written by the operator.' });
+
 const byUuid = { 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['uuid'] };
 
 export const gpuNodeStatusSchema = z
@@ -56,6 +68,17 @@ export const gpuNodeStatusSchema = z
       .max(64)
       .exactOptional()
       .meta({ description: 'What is promised of each GPU. Written by the operator.', ...byUuid }),
+    slices: slicesSchema.exactOptional(),
+    slicesOffered: z
+      .int()
+      .min(0)
+      .max(MAX_DEVICE_IDS)
+      .exactOptional()
+      .meta({
+        description:
+          'Slices that kubelet has been told of, those that pods have included: only so many pods are let go there. ' +
+          'Written by the agent.',
+      }),
     conditions: conditionsSchema.exactOptional(),
   })
   .meta({ description: 'Inventory of the node and what is promised of it.' });

@@ -58,12 +58,14 @@ export interface Pod {
     readonly namespace: string;
     readonly uid: string;
     readonly resourceVersion: string;
+    readonly creationTimestamp: string;
     readonly annotations?: Readonly<Record<string, string>>;
     readonly labels?: Readonly<Record<string, string>>;
     readonly deletionTimestamp?: string;
   };
   readonly spec: {
     readonly nodeName?: string;
+    readonly nodeSelector?: Readonly<Record<string, string>>;
     readonly schedulingGates?: readonly { readonly name: string }[];
     readonly affinity?: Affinity;
     readonly containers: readonly Container[];

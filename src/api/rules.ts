@@ -26,7 +26,8 @@ type Json = unknown;
 
 const MIN_VGPU_MEMORY = '64Mi'; // The first context of a CUDA program already takes tens of MiB.
 
-const minVgpuMemoryBytes = parseQuantity(MIN_VGPU_MEMORY) ?? 0;
+/** The least memory of a vGPU. */
+export const minVgpuMemoryBytes = parseQuantity(MIN_VGPU_MEMORY) ?? 0;
 
 const QUANTITY_PATHS: Readonly<Record<Kind, readonly string[]>> = {
   GPUPool: ['status.capacity.memory', 'status.promised.memory'],
@@ -63,7 +64,7 @@ const nameRules = (['GPUPool', 'VGPUClaim'] as const).map((kind): Rule => ({
 
 interface ClaimShape {
   readonly metadata: { readonly name: string };
-  readonly spec: { readonly vgpus: number };
+  readonly spec: { readonly vgpus: number; readonly slices?: unknown };
   readonly status?: { readonly phase?: string; readonly allocations?: readonly unknown[] };
 }
 
@@ -86,6 +87,19 @@ const claimRules: readonly Rule[] = [
     message: `must be at least ${MIN_VGPU_MEMORY}`,
     transition: false,
     check: (self) => (parseQuantity(String(self)) ?? minVgpuMemoryBytes) >= minVgpuMemoryBytes,
+  },
+  {
+    id: 'VGPUClaim:slices-one-vgpu',
+    kind: 'VGPUClaim',
+    path: '',
+    field: 'spec.slices',
+    cel: `!has(self.spec.slices) || self.spec.vgpus == 1`,
+    message: 'are parts of one GPU: only a claim of one vGPU has them',
+    transition: false,
+    check: (self) => {
+      const { slices, vgpus } = (self as ClaimShape).spec;
+      return slices === undefined || vgpus === 1;
+    },
   },
   {
     id: 'VGPUClaim:spec-immutable-while-bound',

@@ -12,6 +12,17 @@ const computeSchema = z
   .max(100)
   .meta({ description: 'Compute of each vGPU, in percent of one GPU. It is a cap as well as a promise.' });
 
+const slicesSchema = z
+  .strictObject({
+    count: z.int().min(1).max(100).meta({ description: 'How many slices the pod asks for.' }),
+    nodeName: z.string().min(1).max(253).meta({ description: 'The node whose kubelet counts them.' }),
+  })
+  .meta({
+    description:
+      'Aquifer sets it on the claim of a pod with the limit `aquifer.dev/slice`: the claim is bound on that node, and ' +
+      'since kubelet counts its share as slices, it withdraws none of them.',
+  });
+
 export const vgpuClaimSpecSchema = z
   .strictObject({
     poolName: z.string().min(1).max(63).meta({ description: 'The `GPUPool` to draw from.' }),
@@ -47,6 +58,7 @@ export const vgpuClaimSpecSchema = z
       })
       .exactOptional()
       .meta({ description: 'Which GPUs of the pool will do. Without it all do.' }),
+    slices: slicesSchema.exactOptional(),
   })
   .meta({ description: 'What is asked for.' });
 

@@ -27,6 +27,7 @@ export function poolFacts({ metadata, spec }: GPUPool): PoolFacts {
     placement: spec.placement,
     memoryPercent: spec.oversubscription.memory,
     computePercent: spec.oversubscription.compute,
+    slicesPerGpu: spec.slicesPerGPU,
   };
 }
 
@@ -39,16 +40,18 @@ export function requestOf({ spec }: VGPUClaim): Request {
     distinct: spec.vgpuPlacement === 'Distinct',
     models: spec.gpuSelector?.model ?? [],
     minMemoryBytes: bytesOf(spec.gpuSelector?.minMemory ?? '0'),
+    slices: spec.slices && { node: spec.slices.nodeName, count: spec.slices.count },
   };
 }
 
 /** What a claim's status says that it has. A status without allocations promises nothing. */
-export function allocationsOf({ status }: VGPUClaim): readonly Allocation[] {
+export function allocationsOf({ spec, status }: VGPUClaim): readonly Allocation[] {
   return (status?.allocations ?? []).map(({ vgpu, node, gpu, memory, compute }) => ({
     vgpu,
     node,
     gpu,
     memoryBytes: bytesOf(memory),
     computePercent: compute,
+    ...(spec.slices === undefined ? {} : { slices: spec.slices.count }),
   }));
 }

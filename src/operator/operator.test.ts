@@ -110,6 +110,11 @@ describe('a claim', () => {
       claims: { bound: 1, pending: 0 },
       conditions: [{ type: 'Ready', status: 'True', message: '2 of 2 GPUs on 1 node can be used' }],
     });
+    const slices = async () => (await w.store.get('GPUNode', { name: 'gpu-1' }))?.status?.slices;
+    expect(await slices()).toEqual({ capacity: 200, withdrawn: 50 });
+    await w.store.patch('GPUPool', { name: 'default' }, { spec: { slicesPerGPU: 10 } });
+    await w.clock.advance(1000);
+    expect(await slices()).toEqual({ capacity: 20, withdrawn: 5 });
     expect((await w.store.get('GPUNode', { name: 'gpu-1' }))?.status?.promised).toEqual([
       { uuid: 'GPU-a', memory: '4Gi', compute: 25, claims: 1 },
       { uuid: 'GPU-b', memory: '0', compute: 0, claims: 0 },

@@ -70,14 +70,15 @@ export function startOperator(options: OperatorOptions): Operator {
   if (options.onBound !== undefined) informers.claims.onChange(bindLatency(clock, options.onBound));
   const events = eventRecorder({ store, clock, log });
   const { signal } = abort;
-  const podOptions = { store, claims: informers.claims, events, clock, log, signal, onPass: options.onPass };
-  const pods = options.pods === undefined ? undefined : podPart({ pods: options.pods, ...podOptions });
-  wireWakeUps({ informers, queues, inventory, liveness, sessions: options.sessions, clock, log });
-
   const counts = new ClaimCounts();
   informers.claims.onChange((change) => counts.observe(change));
 
   const ready = Promise.all(Object.values(informers).map((informer) => informer.synced)).then(() => undefined);
+  const podOptions = { store, informers, inventory, ready, events, clock, log, signal, onPass: options.onPass };
+  const pods = options.pods === undefined ? undefined : podPart({ pods: options.pods, ...podOptions });
+  const wakePods = (): void => pods?.wakeWaiting();
+  wireWakeUps({ informers, queues, inventory, liveness, sessions: options.sessions, wakePods, clock, log });
+
   const following = Object.values(informers).map((informer) => informer.run(signal));
   if (pods !== undefined) following.push(pods.run());
   following.push(options.heartbeats.follow(heartbeatListener({ informers, liveness, queues, clock, log }), signal));

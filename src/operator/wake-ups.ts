@@ -29,6 +29,8 @@ export interface WakeUpParts {
   readonly inventory: Inventory;
   readonly liveness: Liveness;
   readonly sessions: SessionControl;
+  /** Wakes the pods that wait for slices. */
+  readonly wakePods: () => void;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -47,7 +49,9 @@ export function wireWakeUps(parts: WakeUpParts): void {
   informers.pools.onChange((change) => {
     const effect = inventory.observePool(change);
     if (changedOutsideStatus(change)) queues.pools.add(change.key);
-    if (effect === 'Capacity') wakeWaiting();
+    if (effect !== 'Capacity') return;
+    for (const node of informers.nodes.list()) queues.nodes.addAfter(node.metadata.name, SUMMARY_DELAY_MS);
+    wakeWaiting();
   });
 
   informers.nodes.onChange((change) => {
@@ -67,7 +71,12 @@ export function wireWakeUps(parts: WakeUpParts): void {
 }
 
 /** A node that is ready is looked at again when it has been silent for too long, and not at each beat. */
-export function heartbeatListener({ informers, liveness, queues, clock }: Omit<WakeUpParts, 'sessions' | 'inventory'>) {
+export function heartbeatListener({
+  informers,
+  liveness,
+  queues,
+  clock,
+}: Omit<WakeUpParts, 'sessions' | 'inventory' | 'wakePods'>) {
   return (beat: Beat): void => {
     liveness.hear(beat, clock.now().getTime());
     const ready = conditionOf(informers.nodes.get(beat.node)?.status?.conditions, 'Ready');
@@ -75,8 +84,8 @@ export function heartbeatListener({ informers, liveness, queues, clock }: Omit<W
   };
 }
 
-/** Wakes the claims that wait for a share, the oldest first. */
-function waitingWaker({ informers, queues, clock }: WakeUpParts): () => void {
+/** Wakes the claims and pods that wait for a share, the oldest first. */
+function waitingWaker({ informers, queues, wakePods, clock }: WakeUpParts): () => void {
   let gathering = false;
   return () => {
     if (gathering) return;
@@ -85,6 +94,7 @@ function waitingWaker({ informers, queues, clock }: WakeUpParts): () => void {
       gathering = false;
       const waiting = informers.claims.list().filter(isWaiting).toSorted(byAge);
       for (const claim of waiting) queues.claims.add(keyText(keyOf(claim)));
+      wakePods();
     });
   };
 }

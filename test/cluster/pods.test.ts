@@ -40,7 +40,7 @@ beforeAll(async () => {
   await store.create('GPUPool', { metadata: { name: 'default' }, spec: {} });
   await store.create('GPUNode', { metadata: { name: 'gpu-1' } });
   const agent = { version: '1', endpoint: 'gpu-1:9960' };
-  const status = { agent, gpus: [gpu('GPU-a', 0, { memory: '8Gi' })] };
+  const status = { agent, gpus: [gpu('GPU-a', 0, { memory: '8Gi' })], slicesOffered: 100 };
   await store.patch('GPUNode', { name: 'gpu-1' }, { status }, { subresource: 'status' });
   operator = await startOperatorProcess(kube.api.kubeconfig, [
     '--agent-grace-period',
@@ -93,6 +93,18 @@ const untilUngated = (pod: Pod): Promise<Pod | undefined> =>
     LONG_MS,
   );
 
+const claimsOf = async (pod: Pod) =>
+  (await store.list('VGPUClaim')).items.filter(({ metadata }) =>
+    metadata.ownerReferences?.some(({ uid }) => uid === pod.metadata.uid),
+  );
+
+/** Its containers have ended, as kubelet would say. */
+async function finish({ metadata: { name } }: Pod): Promise<void> {
+  const path = `/api/v1/namespaces/${NAMESPACE}/pods/${name}/status`;
+  const contentType = 'application/merge-patch+json';
+  await kube.connection.call({ method: 'PATCH', path, body: { status: { phase: 'Succeeded' } }, contentType });
+}
+
 /** What the author of a pod is told, oldest first. */
 const eventsOf = async ({ metadata: { namespace, name, uid } }: Pod): Promise<readonly string[]> =>
   (await pods.listEvents({ kind: 'Pod', namespace, name, uid })).map(({ reason, message }) => `${reason}: ${message}`);
@@ -133,6 +145,31 @@ describe('admission', () => {
       spec: { containers: ['a', 'b'].map((name) => ({ name, image })) },
     });
     expect(spec.containers.map(({ resources }) => resources?.limits)).toEqual([undefined, SLOT]);
+  });
+
+  test('gives a slot to the containers that have a limit of slices, and keeps the limit', async () => {
+    const limits = { 'aquifer.dev/slice': '25' };
+    const { metadata, spec } = await createPod({
+      spec: {
+        initContainers: [{ name: 'side', image, restartPolicy: 'Always', resources: { limits } }],
+        containers: [
+          { name: 'a', image, resources: { limits } },
+          { name: 'b', image },
+        ],
+      },
+    });
+    expect(metadata.labels).toEqual({ 'aquifer.dev/vgpu': 'true' });
+    expect(spec.schedulingGates).toEqual([GATE]);
+    const both = { ...limits, ...SLOT };
+    expect(spec.containers.map(({ resources }) => resources?.limits)).toEqual([both, undefined]);
+    expect(spec.initContainers?.map(({ resources }) => resources?.limits)).toEqual([both]);
+  });
+
+  test('takes a limit of no slices for none', async () => {
+    const limits = { 'aquifer.dev/slice': '0' };
+    const { spec } = await createPod({ spec: { containers: [{ name: 'main', image, resources: { limits } }] } });
+    expect(spec.schedulingGates).toBeUndefined();
+    expect(spec.containers[0]?.resources?.limits).toEqual(limits);
   });
 
   test('leaves other pods alone', async () => {
@@ -183,20 +220,52 @@ describe('the operator', () => {
   test('makes a claim for a pod that says how much, and gives it back when the pod is over', async () => {
     const pod = await createPod({ annotations: { 'aquifer.dev/memory': '1Gi', 'aquifer.dev/compute': '10' } });
     await untilUngated(pod);
-    const mine = async () =>
-      (await store.list('VGPUClaim')).items.filter(({ metadata }) =>
-        metadata.ownerReferences?.some(({ uid }) => uid === pod.metadata.uid),
-      );
-    const [made] = await mine();
+    const [made] = await claimsOf(pod);
     expect(made).toMatchObject({
       metadata: { namespace: NAMESPACE },
       spec: { poolName: 'default', resources: { memory: '1Gi', compute: 10 } },
       status: { phase: 'Bound' },
     });
-    const path = `/api/v1/namespaces/${NAMESPACE}/pods/${pod.metadata.name}/status`;
-    const contentType = 'application/merge-patch+json';
-    await kube.connection.call({ method: 'PATCH', path, body: { status: { phase: 'Succeeded' } }, contentType });
-    await eventually(mine, ({ length }) => length === 0, LONG_MS);
+    await finish(pod);
+    await eventually(
+      () => claimsOf(pod),
+      ({ length }) => length === 0,
+      LONG_MS,
+    );
+  });
+
+  test('makes the claim of a pod with slices as a part of a GPU, and keeps the pod to its node', async () => {
+    const slices = (count: string) => ({ resources: { limits: { 'aquifer.dev/slice': count } } });
+    const zone = { matchExpressions: [{ key: 'zone', operator: 'DoesNotExist' }] };
+    const affinity = {
+      nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [zone] } },
+    };
+    const pod = await createPod({ spec: { affinity, containers: [{ name: 'main', image, ...slices('25') }] } });
+    const free = await untilUngated(pod);
+    const matchFields = [{ key: 'metadata.name', operator: 'In', values: ['gpu-1'] }];
+    expect(free?.spec.affinity).toEqual({
+      nodeAffinity: {
+        requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [{ ...zone, matchFields }] },
+      },
+    });
+    const [made] = await claimsOf(pod);
+    expect(made).toMatchObject({
+      spec: { resources: { memory: '2Gi', compute: 25 }, slices: { count: 25, nodeName: 'gpu-1' } },
+      status: { phase: 'Bound', allocations: [{ node: 'gpu-1', gpu: 'GPU-a' }] },
+    });
+
+    const elsewhere = await createPod({
+      spec: { nodeSelector: { zone: 'b' }, containers: [{ name: 'main', image, ...slices('1') }] },
+    });
+    await untilTold(elsewhere, "on gpu-1, where the pod's nodeSelector and node affinity do not let it go");
+    const many = await createPod({ spec: { containers: [{ name: 'main', image, ...slices('101') }] } });
+    await untilTold(many, 'InvalidRequest: aquifer.dev/slice: 101 in all: needs 101 slices of one GPU, which has 100');
+    await finish(pod);
+    await eventually(
+      () => claimsOf(pod),
+      ({ length }) => length === 0,
+      LONG_MS,
+    );
   });
 
   test('keeps a pod whose claim can never fit, says why, and lets it go when that has changed', async () => {

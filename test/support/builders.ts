@@ -138,7 +138,14 @@ export function pod(name: string, annotations: Readonly<Record<string, string>> 
   return {
     apiVersion: 'v1',
     kind: 'Pod',
-    metadata: { name, namespace: 'team-a', uid: `uid-${name}`, resourceVersion: '1', annotations },
+    metadata: {
+      name,
+      namespace: 'team-a',
+      uid: `uid-${name}`,
+      resourceVersion: '1',
+      creationTimestamp: CREATED,
+      annotations,
+    },
     spec: { containers: [{ name: 'main' }], schedulingGates: gated ? [{ name: SCHEDULING_GATE }] : [] },
     status: { phase },
   };

@@ -103,6 +103,8 @@ export const fullExamples: Readonly<Record<Kind, JsonObject>> = {
     agent: { version: '0.1.0', endpoint: 'gpu-1:9960' },
     gpus: [gpu('8Gi')],
     promised: [{ uuid: 'GPU-0', memory: '8Gi', compute: 30, claims: 1 }],
+    slices: { capacity: 100, withdrawn: 30 },
+    slicesOffered: 70,
     conditions: [condition],
   }),
   VGPUClaim: claim(
@@ -112,6 +114,7 @@ export const fullExamples: Readonly<Record<Kind, JsonObject>> = {
       access: 'Local',
       vgpuPlacement: 'Shared',
       gpuSelector: { model: ['Aquifer Software GPU', 'NVIDIA A'], minMemory: '8Gi' },
+      slices: { count: 30, nodeName: 'gpu-1' },
     },
     { ...bound, conditions: [{ ...condition, type: 'Bound', reason: 'Bound' }] },
   ),
@@ -267,6 +270,14 @@ const unallocated = (name: string, spec: object, status: object): RefusedExample
 
 /** For every rule at least one object that it refuses, and no other rule does. */
 export const refusedExamples: readonly RefusedExample[] = [
+  {
+    name: 'a claim of several vGPUs with slices',
+    kind: 'VGPUClaim',
+    object: claim({ vgpus: 2, slices: { count: 30, nodeName: 'gpu-1' } }),
+    rule: 'VGPUClaim:slices-one-vgpu',
+    field: 'spec.slices',
+    message: 'are parts of one GPU: only a claim of one vGPU has them',
+  },
   ...refusedQuantities,
   ...['63Mi', '1', '0', '67108863', '0.06Gi'].map((memory): RefusedExample => ({
     name: `a claim for ${memory}`,

@@ -29,6 +29,7 @@ const pools = fc
     placement: fc.constantFrom('Pack' as const, 'Spread' as const),
     memoryPercent: fc.integer({ min: 1, max: 100 }),
     computePercent: fc.integer({ min: 100, max: 300 }),
+    slicesPerGpu: fc.constant(100),
     matchLabels: fc.constantFrom<Record<string, string>>({}, { zone: 'x' }),
   })
   .map((pool) => [{ name: 'p', ...pool }]);

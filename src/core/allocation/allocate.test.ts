@@ -26,6 +26,7 @@ const pool = (more: Partial<PoolFacts> = {}): PoolFacts => ({
   placement: 'Pack',
   memoryPercent: 100,
   computePercent: 100,
+  slicesPerGpu: 100,
   ...more,
 });
 const request = (more: Partial<Request> = {}): Request => ({

@@ -16,8 +16,9 @@ export function allocate(snapshot: Snapshot, request: Request): Result<readonly 
   }
   const picks = request.vgpus === 1 ? pickOne(snapshot, pool, request) : pickNode(snapshot, pool, request);
   if (picks === undefined) return err(refusalOf(snapshot, pool, request));
-  const { memoryBytes, computePercent } = request;
-  return ok(picks.map(({ node, uuid }, vgpu) => ({ vgpu, node, gpu: uuid, memoryBytes, computePercent })));
+  const { memoryBytes, computePercent, slices } = request;
+  const share = { memoryBytes, computePercent, ...(slices === undefined ? {} : { slices: slices.count }) };
+  return ok(picks.map(({ node, uuid }, vgpu) => ({ vgpu, node, gpu: uuid, ...share })));
 }
 
 /** The usual request is for one vGPU: one look at each GPU, and nothing is made on the way. */
@@ -34,7 +35,7 @@ function pickOne(snapshot: Snapshot, pool: PoolEntry, request: Request): readonl
 }
 
 /** Less than 0: `a` comes before `b`. What decides is free memory, then free compute. */
-function compare(pool: PoolEntry, a: GpuEntry, b: GpuEntry): number {
+export function compare(pool: PoolEntry, a: GpuEntry, b: GpuEntry): number {
   const difference = freeBytes(pool, a) - freeBytes(pool, b) || freePercent(pool, a) - freePercent(pool, b);
   return pool.placement === 'Pack' ? difference : -difference;
 }

@@ -1,14 +1,16 @@
-import { fits, freeBytes, freePercent, matches, matchesModel, type Request } from './fit.ts';
+import { concerns, fits, freeBytes, freePercent, matches, matchesModel, type Request } from './fit.ts';
 import type { Refusal } from './refusal.ts';
-import { memoryLimit, type GpuEntry, type PoolEntry, type Snapshot } from './snapshot.ts';
+import { memoryLimit, type GpuEntry, type NodeEntry, type PoolEntry, type Snapshot } from './snapshot.ts';
 
 /** Why a request that found no place found none: the first obstacle, in the order in which a user would remove them. */
 export function refusalOf(snapshot: Snapshot, pool: PoolEntry, request: Request): Refusal {
   const nodes = pool.nodes.flatMap((n) => snapshot.nodes[n] ?? []);
-  const all = nodes.flatMap((node) => node.gpus);
+  const gpusOf = (some: readonly NodeEntry[]): GpuEntry[] =>
+    some.flatMap(({ gpus }) => gpus.filter((gpu) => concerns(pool, gpu, request)));
+  const all = gpusOf(nodes);
   const obstacle = mismatch(pool, all, request);
   if (obstacle !== undefined) return obstacle;
-  const usable = nodes.filter((node) => node.ready).flatMap((node) => node.gpus.filter((gpu) => gpu.healthy));
+  const usable = gpusOf(nodes.filter((node) => node.ready)).filter((gpu) => gpu.healthy);
   const candidates = usable.filter((gpu) => matches(gpu, request));
   if (candidates.length > 0) return shortage(pool, candidates, request);
   return { reason: 'NoHealthyGPUs', gpus: all.filter((gpu) => matches(gpu, request)).length };
@@ -16,6 +18,8 @@ export function refusalOf(snapshot: Snapshot, pool: PoolEntry, request: Request)
 
 /** Nothing in the pool would do, however empty it were. */
 function mismatch(pool: PoolEntry, all: readonly GpuEntry[], request: Request): Refusal | undefined {
+  const { slices, memoryBytes: neededBytes } = request;
+  if (all.length === 0 && slices !== undefined) return { reason: 'NoSuchSlices', ...slices, neededBytes };
   if (all.length === 0) return { reason: 'NoGPUs', pool: pool.name };
   const ofModel = all.filter((gpu) => matchesModel(gpu, request));
   if (ofModel.length === 0) {

@@ -19,6 +19,14 @@ const sentences: { readonly [Reason in RefusalReason]: (refusal: Of<Reason>) => 
       ? `pool ${pool} does not exist: create it`
       : `pool ${pool} does not exist: create it, or name another: ${listed(pools)}`,
   NoGPUs: ({ pool }) => `pool ${pool} has no GPUs: no node that its nodeSelector selects shows one`,
+  TooManySlices: ({ count, slicesPerGpu }) => `needs ${count} slices of one GPU, which has ${slicesPerGpu}`,
+  SlicesTooSmall: ({ count, neededCount }) =>
+    `${count === 1 ? 'one slice is' : `${count} slices are`} less than the smallest vGPU: ask for at least ${neededCount}`,
+  NoNodeAllowed: ({ pool, nodes }) =>
+    `the GPUs of pool ${pool} are on ${nodes.join(', ')}, where the pod's nodeSelector and node affinity do not let it go`,
+  NoSlices: ({ pool }) => `no node counts slices of pool ${pool}: the GPUs of its nodes belong to another pool as well`,
+  NoSuchSlices: ({ node, count, neededBytes }) =>
+    `node ${node} has no GPU of the pool of which ${count} slices are so much, ${atLeast(neededBytes)}`,
   NoMatchingModel: ({ wanted, models }) => `no GPU matches model ${wanted.join(' or ')}; there are ${listed(models)}`,
   NoMatchingMemory: (refusal) => `${tooSmall(refusal)}: ask for a smaller gpuSelector.minMemory`,
   NoHealthyGPUs: ({ gpus }) =>

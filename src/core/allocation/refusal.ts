@@ -8,6 +8,12 @@ interface Where {
 export type Refusal =
   | { readonly reason: 'PoolNotFound'; readonly pool: string; readonly pools: readonly string[] }
   | { readonly reason: 'NoGPUs'; readonly pool: string }
+  /** These five only where slices are asked for. */
+  | { readonly reason: 'TooManySlices'; readonly count: number; readonly slicesPerGpu: number }
+  | { readonly reason: 'SlicesTooSmall'; readonly count: number; readonly neededCount: number }
+  | { readonly reason: 'NoNodeAllowed'; readonly pool: string; readonly nodes: readonly string[] }
+  | { readonly reason: 'NoSlices'; readonly pool: string }
+  | { readonly reason: 'NoSuchSlices'; readonly node: string; readonly count: number; readonly neededBytes: number }
   | { readonly reason: 'NoMatchingModel'; readonly wanted: readonly string[]; readonly models: readonly string[] }
   | ({ readonly reason: 'NoMatchingMemory'; readonly neededBytes: number; readonly largestBytes: number } & Where)
   | { readonly reason: 'NoHealthyGPUs'; readonly gpus: number }

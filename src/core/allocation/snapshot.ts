@@ -24,6 +24,7 @@ export interface PoolFacts {
   /** How much of each GPU may be promised. */
   readonly memoryPercent: number;
   readonly computePercent: number;
+  readonly slicesPerGpu: number;
 }
 
 /** What one vGPU has been given. */
@@ -33,6 +34,8 @@ export interface Allocation {
   readonly gpu: string;
   readonly memoryBytes: number;
   readonly computePercent: number;
+  /** So many slices of the node's kubelet stand for it; none for most. */
+  readonly slices?: number;
 }
 
 /** A GPU and the sum of what is promised of it. */
@@ -40,6 +43,8 @@ export interface GpuEntry extends GpuFacts {
   readonly node: string;
   readonly promisedBytes: number;
   readonly promisedPercent: number;
+  /** The part of it that kubelet counts as slices. */
+  readonly promisedSlices: number;
 }
 
 export interface NodeEntry {
@@ -121,6 +126,7 @@ function changed(snapshot: Snapshot, allocations: readonly Allocation[], sign: 1
       ...gpu,
       promisedBytes: gpu.promisedBytes + sign * allocation.memoryBytes,
       promisedPercent: gpu.promisedPercent + sign * allocation.computePercent,
+      promisedSlices: gpu.promisedSlices + sign * (allocation.slices ?? 0),
     };
     nodes = nodes.with(at[0], { ...node, gpus: node.gpus.with(at[1], next) });
   }
@@ -130,24 +136,26 @@ function changed(snapshot: Snapshot, allocations: readonly Allocation[], sign: 1
 interface Sum {
   readonly bytes: number;
   readonly percent: number;
+  readonly slices: number;
 }
 
-const NOTHING: Sum = { bytes: 0, percent: 0 };
+const NOTHING: Sum = { bytes: 0, percent: 0, slices: 0 };
 
 function sumByGpu(promised: Iterable<Allocation>): ReadonlyMap<string, Sum> {
   const sums = new Map<string, Sum>();
-  for (const { node, gpu, memoryBytes, computePercent } of promised) {
+  for (const { node, gpu, memoryBytes, computePercent, slices: more = 0 } of promised) {
     const key = place(node, gpu);
-    const { bytes, percent } = sums.get(key) ?? NOTHING;
-    sums.set(key, { bytes: bytes + memoryBytes, percent: percent + computePercent });
+    const { bytes, percent, slices } = sums.get(key) ?? NOTHING;
+    sums.set(key, { bytes: bytes + memoryBytes, percent: percent + computePercent, slices: slices + more });
   }
   return sums;
 }
 
 function nodeEntry({ name, ready, endpoint, gpus }: NodeFacts, sums: ReadonlyMap<string, Sum>): NodeEntry {
   const entries = gpus.map(({ uuid, model, memoryBytes, healthy }): GpuEntry => {
-    const { bytes, percent } = sums.get(place(name, uuid)) ?? NOTHING;
-    return { node: name, uuid, model, memoryBytes, healthy, promisedBytes: bytes, promisedPercent: percent };
+    const { bytes, percent, slices } = sums.get(place(name, uuid)) ?? NOTHING;
+    const promised = { promisedBytes: bytes, promisedPercent: percent, promisedSlices: slices };
+    return { node: name, uuid, model, memoryBytes, healthy, ...promised };
   });
   return { name, ready, endpoint, gpus: entries.toSorted((a, b) => order(a.uuid, b.uuid)) };
 }

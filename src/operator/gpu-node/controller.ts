@@ -1,4 +1,6 @@
 import type { GPUNode } from '../../api/kinds.ts';
+import { sliceSupply } from '../../core/allocation/slices.ts';
+import type { Snapshot } from '../../core/allocation/snapshot.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { done, retryAfter, type Controller } from '../../runtime/controller.ts';
 import type { EventDraft } from '../../runtime/store.ts';
@@ -10,7 +12,7 @@ import { nodeStatus, type NodeStatus } from './status.ts';
 
 export interface NodeDeps {
   readonly nodes: { patchStatus(node: GPUNode, status: NodeStatus): Promise<boolean> };
-  readonly inventory: { promisedOf(node: string, gpu: string): Promised };
+  readonly inventory: { snapshot(): Snapshot; promisedOf(node: string, gpu: string): Promised };
   readonly liveness: Liveness;
   readonly events: EventSink;
   readonly clock: Clock;
@@ -29,7 +31,8 @@ export function nodeController({ nodes, inventory, liveness, events, clock, grac
       const now = clock.now();
       const silence = node.status?.agent === undefined ? undefined : liveness.silenceOf(name, now.getTime());
       const promisedOf = (gpu: string): Promised => inventory.promisedOf(name, gpu);
-      const status = nodeStatus(node, { silence, graceMs, promisedOf, now });
+      const slices = sliceSupply(inventory.snapshot(), name);
+      const status = nodeStatus(node, { silence, graceMs, promisedOf, slices, now });
 
       const changed = await nodes.patchStatus(node, status);
       for (const event of changed ? eventsOf(node, status) : []) {

@@ -1,6 +1,7 @@
 import type { GPUNode } from '../../api/kinds.ts';
 import type { Condition } from '../../api/meta.ts';
 import { formatBytes } from '../../api/quantity.ts';
+import type { SliceSupply } from '../../core/allocation/slices.ts';
 import { conditionOf, withCondition } from '../condition.ts';
 import type { Promised } from '../inventory.ts';
 import type { Silence } from './liveness.ts';
@@ -9,6 +10,7 @@ import type { Silence } from './liveness.ts';
 export interface NodeStatus {
   readonly observedGeneration: number;
   readonly promised: readonly { uuid: string; memory: string; compute: number; claims: number }[];
+  readonly slices: SliceSupply;
   readonly conditions: readonly Condition[];
   readonly [field: string]: unknown;
 }
@@ -18,6 +20,7 @@ export interface NodeView {
   readonly silence: Silence | undefined;
   readonly graceMs: number;
   readonly promisedOf: (gpu: string) => Promised;
+  readonly slices: SliceSupply;
   readonly now: Date;
 }
 
@@ -32,6 +35,7 @@ export function nodeStatus(node: GPUNode, view: NodeView): NodeStatus {
       const { memoryBytes, computePercent, claims } = view.promisedOf(uuid);
       return { uuid, memory: formatBytes(memoryBytes), compute: computePercent, claims };
     }),
+    slices: view.slices,
     conditions: withCondition(conditions, healthy, view.now),
   };
 }

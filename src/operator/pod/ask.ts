@@ -1,6 +1,8 @@
 import { admit } from '../../api/admission.ts';
+import { SLICE_RESOURCE } from '../../api/extended-resource.ts';
 import { API_GROUP, API_VERSION } from '../../api/meta.ts';
-import { DEFAULT_POOL, POD_ANNOTATIONS, type Pod } from '../../api/pod.ts';
+import { DEFAULT_POOL, POD_ANNOTATIONS, type Container, type Pod } from '../../api/pod.ts';
+import { parseQuantity } from '../../api/quantity.ts';
 import { problemText, type Problem } from '../../api/problem.ts';
 import { nearest } from '../../lib/edit-distance.ts';
 import { err, ok, type Result } from '../../lib/result.ts';
@@ -11,20 +13,31 @@ export type Ask =
   /** A share of a claim that somebody made. */
   | { readonly kind: 'Claim'; readonly name: string }
   /** A claim of the pod's own. */
-  | { readonly kind: 'Own'; readonly spec: OwnSpec };
+  | { readonly kind: 'Own'; readonly spec: OwnSpec }
+  /** A claim of the pod's own, of one GPU of its own node. */
+  | ({ readonly kind: 'Slices' } & SliceAsk);
 
 export interface OwnSpec {
   readonly poolName: string;
   readonly resources: { readonly memory: string; readonly compute: number };
 }
 
+export interface SliceAsk {
+  readonly poolName: string;
+  /** Of all its containers together. */
+  readonly count: number;
+}
+
 /** A sentence of what is wrong and what would be right. */
 export type Wrong = string;
 
-/** Reads a pod's annotations, which anybody may have written. */
+/** Reads a pod's limits and annotations, which anybody may have written. */
 export function askOf(pod: Pod): Result<Ask, Wrong> {
-  const wrong = unknownIn(pod) ?? strangersIn(pod);
-  if (wrong !== undefined) return err(wrong);
+  const unknown = unknownIn(pod);
+  if (unknown !== undefined) return err(unknown);
+  if (asksForSlices(pod)) return sliceAsk(pod);
+  const strangers = strangersIn(pod);
+  if (strangers !== undefined) return err(strangers);
   const words = wordsOf(pod);
   if (Object.keys(words).length === 0) return ok({ kind: 'Nothing' });
   const { claim } = words;
@@ -52,6 +65,47 @@ export const longRunning = ({ spec }: Pod): readonly string[] =>
   [...(spec.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === 'Always'), ...spec.containers].map(
     ({ name }) => name,
   );
+
+const ALONE = ['claim', 'memory', 'compute', 'containers'] as const;
+
+function sliceAsk(pod: Pod): Result<Ask, Wrong> {
+  const words = wordsOf(pod);
+  const extra = ALONE.filter((word) => words[word] !== undefined).map((word) => POD_ANNOTATIONS[word]);
+  if (extra.length > 0) {
+    return err(`a limit of ${SLICE_RESOURCE} says all that is asked for: leave out ${extra.join(' and ')}`);
+  }
+  const asking = allContainers(pod).filter(hasSlices);
+  const brief = asking.find(({ name }) => !longRunning(pod).includes(name));
+  if (brief !== undefined) {
+    const message = `ends before the pod has its vGPU: only sidecars and other containers may have ${SLICE_RESOURCE}`;
+    return err(`init container ${brief.name} ${message}`);
+  }
+  const count = asking.reduce((sum, container) => sum + slicesOf(container), 0);
+  if (Number.isNaN(count)) return err(`${SLICE_RESOURCE} must be a plain number, such as 25`);
+  const { pool: poolName = DEFAULT_POOL } = words;
+  return poolName === ''
+    ? err(`${POD_ANNOTATIONS.pool} is empty: name a pool`)
+    : ok({ kind: 'Slices', poolName, count });
+}
+
+const allContainers = ({ spec }: Pod): readonly Container[] => [...(spec.initContainers ?? []), ...spec.containers];
+
+/** NaN where kubelet reads a number that we do not, such as 1e2. */
+const slicesOf = ({ resources }: Container): number =>
+  parseQuantity(resources?.limits?.[SLICE_RESOURCE] ?? '0') ?? Number.NaN;
+
+const hasSlices = (container: Container): boolean => slicesOf(container) !== 0;
+
+/** Whether any container has a limit of slices. */
+export const asksForSlices = (pod: Pod): boolean => allContainers(pod).some(hasSlices);
+
+/** The containers of a pod that share its vGPU by their limits. */
+export function containersWithSlices(pod: Pod): readonly string[] {
+  const names = longRunning(pod);
+  return allContainers(pod).flatMap((container) =>
+    hasSlices(container) && names.includes(container.name) ? [container.name] : [],
+  );
+}
 
 const listedContainers = (pod: Pod): readonly string[] | undefined => wordsOf(pod).containers?.split(',');
 

@@ -4,7 +4,8 @@ import { assertNever } from '../../lib/assert-never.ts';
 import { done, retryAfter, type Controller, type Outcome } from '../../runtime/controller.ts';
 import type { EventSink } from '../../runtime/event-recorder.ts';
 import { isStoreError, keyOf, type Draft, type EventDraft, type Store } from '../../runtime/store.ts';
-import { decide, type World } from './decide.ts';
+import { decide } from './decide.ts';
+import type { World } from './decision.ts';
 import { ungatePatch } from './ungate.ts';
 
 const NEWS_MS = 1000; // A claim that is there already, and not known to us, is on its way.

@@ -1,14 +1,22 @@
 import { describe, expect, test } from '@jest/globals';
 import { boundTo, claim, pod } from '../../../test/support/builders.ts';
 import type { VGPUClaim } from '../../api/kinds.ts';
+import type { Pod } from '../../api/pod.ts';
 import { RELEASE_FINALIZER } from '../../api/vgpu-claim.ts';
-import { decide, type Decision } from './decide.ts';
+import { err, ok } from '../../lib/result.ts';
+import { decide } from './decide.ts';
+import type { Decision, World } from './decision.ts';
 import { ownClaimName } from './own-claim.ts';
 
-const world = (...claims: VGPUClaim[]) => ({
+/** Where a pod of 25 slices finds a place. */
+const quarter = { node: 'gpu-1', memoryBytes: 2 * 1024 ** 3, computePercent: 25 };
+
+const world = (...claims: VGPUClaim[]): World => ({
   claim: (namespace: string, name: string) =>
     claims.find(({ metadata: m }) => m.namespace === namespace && m.name === name),
   isSomewhere: (name: string) => claims.some(({ metadata: m }) => m.name === name),
+  placeSlices: () => ok(quarter),
+  offersSlices: () => true,
 });
 
 const waits = (reason: string, message: string): Decision => ({ kind: 'Wait', reason, message }) as Decision;
@@ -181,4 +189,98 @@ test('a pod that is scheduled, or is being deleted, is left alone', () => {
   const leaving = pod('p', asking);
   const metadata = { ...leaving.metadata, deletionTimestamp: '2026-01-01T00:00:00Z' };
   expect(decide({ ...leaving, metadata }, bound)).toEqual({ kind: 'Rest' });
+});
+
+const limited = (limits: Record<string, string>, annotations: Record<string, string> = {}): Pod => {
+  const base = pod('p', annotations);
+  const containers = Object.entries(limits).map(([name, count]) => ({
+    name,
+    resources: { limits: { 'aquifer.dev/slice': count, 'aquifer.dev/slot': '1' } },
+  }));
+  return { ...base, spec: { ...base.spec, containers } };
+};
+
+describe('a pod with a limit of slices', () => {
+  const sliced = limited({ main: '25' });
+  const spec = {
+    poolName: 'default',
+    resources: { memory: '2Gi', compute: 25 },
+    slices: { count: 25, nodeName: 'gpu-1' },
+  };
+  const own = (status?: VGPUClaim['status'], more: Partial<VGPUClaim['spec']> = {}): VGPUClaim =>
+    claim(ownClaimName(sliced), {
+      metadata: { ownerReferences: [{ apiVersion: 'v1', kind: 'Pod', name: 'p', uid: sliced.metadata.uid }] },
+      spec: { ...spec, ...more },
+      ...(status === undefined ? {} : { status }),
+    });
+  const refused: VGPUClaim['status'] = {
+    phase: 'Pending',
+    conditions: [{ ...boundTo().conditions[0], status: 'False', reason: 'InsufficientMemory', message: 'needs 2Gi' }],
+  };
+  const nowhere: World['placeSlices'] = () => err({ reason: 'NoGPUs', pool: 'default' });
+
+  test('has its claim made for a node that has room, and is ungated once that is bound', () => {
+    expect(decide(sliced, world())).toMatchObject({ kind: 'MakeClaim', draft: { spec } });
+    expect(decide(sliced, world(own(boundTo())))).toMatchObject({ kind: 'Ungate' });
+  });
+
+  test('waits until kubelet knows of its slices', () => {
+    const early: World = { ...world(own(boundTo())), offersSlices: () => false };
+    expect(decide(sliced, early)).toMatchObject({ kind: 'Wait', reason: 'ClaimNotReady' });
+  });
+
+  test('counts all its containers together', () => {
+    const counts: unknown[] = [];
+    const placeSlices: World['placeSlices'] = (_, ask) => {
+      counts.push(ask);
+      return ok(quarter);
+    };
+    decide(limited({ a: '20', b: '5' }, { 'aquifer.dev/pool': 'fast' }), { ...world(), placeSlices });
+    expect(counts).toEqual([expect.objectContaining({ poolName: 'fast', count: 25 })]);
+  });
+
+  test('waits without a claim where there is no room', () => {
+    const why = 'pool default has no GPUs: no node that its nodeSelector selects shows one';
+    const message = `aquifer.dev/slice: 25 in all: ${why}`;
+    expect(decide(sliced, { ...world(), placeSlices: nowhere })).toEqual(waits('SlicesUnavailable', message));
+  });
+
+  test('lets another claim be made when others were quicker and there is room elsewhere, and only then', () => {
+    const late = own(refused);
+    const elsewhere: World['placeSlices'] = () => ok({ ...quarter, node: 'gpu-2' });
+    expect(decide(sliced, { ...world(late), placeSlices: elsewhere })).toEqual({ kind: 'DropClaim', claim: late });
+    const waiting = { kind: 'Wait', reason: 'ClaimNotReady' };
+    expect(decide(sliced, world(late))).toMatchObject(waiting);
+    expect(decide(sliced, { ...world(late), placeSlices: nowhere })).toMatchObject(waiting);
+    expect(decide(sliced, { ...world(own()), placeSlices: elsewhere })).toEqual({ kind: 'Rest' });
+    const going = { ...late, metadata: { ...late.metadata, deletionTimestamp: '2026-01-01T00:00:00Z' } };
+    expect(decide(sliced, { ...world(going), placeSlices: elsewhere })).toMatchObject(waiting);
+  });
+
+  const brief = {
+    ...sliced,
+    spec: { ...sliced.spec, initContainers: [{ ...sliced.spec.containers[0], name: 'init' }] },
+  };
+  test.each<[string, Pod, World['placeSlices'], string]>([
+    [
+      'a claim too',
+      limited({ main: '25' }, { 'aquifer.dev/claim': 'trainer' }),
+      nowhere,
+      'leave out aquifer.dev/claim',
+    ],
+    ['a number in another form', limited({ main: '1e1' }), nowhere, 'must be a plain number'],
+    ['slices of an init container', brief, nowhere, 'init container init ends before the pod has its vGPU'],
+    ['an empty pool', limited({ main: '1' }, { 'aquifer.dev/pool': '' }), nowhere, 'aquifer.dev/pool is empty'],
+    [
+      'more than one GPU has',
+      limited({ main: '120' }),
+      () => err({ reason: 'TooManySlices', count: 120, slicesPerGpu: 100 }),
+      'needs 120 slices of one GPU, which has 100',
+    ],
+  ])('%s: is told what would be right', (_what, asking, placeSlices, message) => {
+    expect(decide(asking, { ...world(), placeSlices })).toMatchObject({
+      reason: 'InvalidRequest',
+      message: expect.stringContaining(message),
+    });
+  });
 });

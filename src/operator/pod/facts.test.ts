@@ -21,6 +21,14 @@ test('only the containers that are listed use the claim, also the pod’s own', 
   expect([...podFacts(own).claims]).toEqual([['b', ownClaimName(own)]]);
 });
 
+test('of a pod with slices the containers that have a limit of them use its claim', () => {
+  const sliced = running({});
+  const limits = { 'aquifer.dev/slice': '10' };
+  const spec = { ...sliced.spec, containers: [{ name: 'a' }, { name: 'b', resources: { limits } }] };
+  const facts = podFacts({ ...sliced, spec });
+  expect([...facts.claims]).toEqual([['b', ownClaimName(sliced)]]);
+});
+
 test.each([
   ['nothing', {}],
   ['nonsense', { 'aquifer.dev/memory': 'much', 'aquifer.dev/compute': '5' }],

@@ -1,6 +1,6 @@
 import { POD_ANNOTATIONS, type Pod } from '../../api/pod.ts';
 import type { PodFacts } from '../node-api/ports.ts';
-import { askOf, longRunning } from './ask.ts';
+import { askOf, asksForSlices, containersWithSlices, longRunning } from './ask.ts';
 import { ownClaimName } from './own-claim.ts';
 
 /** What the agent of a pod's node may know of it: which of its containers use which claim. */
@@ -8,7 +8,9 @@ export function podFacts(pod: Pod): PodFacts {
   const { uid, annotations = {} } = pod.metadata;
   const claim = claimOf(pod);
   const listed = annotations[POD_ANNOTATIONS.containers]?.split(',');
-  const names = longRunning(pod).filter((name) => listed?.includes(name) ?? true);
+  const names = asksForSlices(pod)
+    ? containersWithSlices(pod)
+    : longRunning(pod).filter((name) => listed?.includes(name) ?? true);
   return {
     uid,
     node: pod.spec.nodeName,
