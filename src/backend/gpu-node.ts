@@ -14,6 +14,7 @@ import { nodeLabels } from './node-labels.ts';
 import { followClosings, operatorAuthority } from './operator-authority.ts';
 import type { SessionListener } from './session-registry.ts';
 import { sessionReports } from './session-reports.ts';
+import { followSlices } from './slices.ts';
 
 /** Who writes the agent's part of a GPUNode. */
 const MANAGER = 'aquifer-node';
@@ -58,8 +59,15 @@ export async function startGpuNode(options: GpuNodeOptions): Promise<Backend> {
       options.onSession(session, ended);
     },
   });
+  const slices = followSlices({ connection, node, socket: paths.devicePluginSocket, clock, log, signal });
   const closeClaim: Backend['closeClaim'] = (claimUid, deadline) => backend.closeClaim(claimUid, deadline);
   const following = followClosings({ operator, closeClaim, clock, log, signal });
   following.catch((err: unknown) => log.error('closings of claims are not followed', { err }));
-  return backend;
+  return {
+    ...backend,
+    async [Symbol.asyncDispose]() {
+      await slices[Symbol.asyncDispose]();
+      await backend[Symbol.asyncDispose]();
+    },
+  };
 }

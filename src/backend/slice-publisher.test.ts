@@ -7,7 +7,7 @@ import { eventually } from '../../test/support/eventually.ts';
 import { ManualClock } from '../../test/support/manual-clock.ts';
 import { serveLines } from '../ipc/line-server.ts';
 import { reconnectingClient } from '../ipc/reconnecting-client.ts';
-import { slicePublisher } from './slice-publisher.ts';
+import { slicePublisher, type SliceSupply } from './slice-publisher.ts';
 
 let directory = '';
 beforeEach(() => {
@@ -32,12 +32,14 @@ async function plugin(taken: Promise<void> = Promise.resolve()) {
 function publishing() {
   const clock = new ManualClock();
   const client = reconnectingClient({ path: join(directory, 'plugin.sock'), name: 'backend', version: 'test' });
-  const publisher = slicePublisher({ plugin: client, clock, log: recordingLog() });
+  const known: string[] = [];
+  const told = ({ capacity, withdrawn }: SliceSupply) => void known.push(`${capacity}-${withdrawn}`);
+  const publisher = slicePublisher({ plugin: client, told, clock, log: recordingLog() });
   const dispose = async (): Promise<void> => {
     client[Symbol.dispose]();
     await publisher[Symbol.asyncDispose]();
   };
-  return { clock, publisher, [Symbol.asyncDispose]: dispose };
+  return { clock, publisher, known, [Symbol.asyncDispose]: dispose };
 }
 
 const says = (told: readonly string[], ...wanted: string[]) =>
@@ -54,6 +56,7 @@ test('each change is told, and nothing twice', async () => {
   t.publisher.publish({ capacity: 100, withdrawn: 0 });
   t.publisher.publish({ capacity: 100, withdrawn: 25 });
   await says(at.told, 'publishSlices 100-0', 'publishSlices 100-25');
+  await says(t.known, '100-0', '100-25');
 });
 
 test('of changes that come while one is told the last is told', async () => {

@@ -13,6 +13,8 @@ export interface SliceSupply {
 export interface SlicePublisherDeps {
   /** The device plugin of this node. */
   readonly plugin: Pick<ReconnectingClient, 'get'>;
+  /** It tells kubelet this now. Called at each repetition too. */
+  readonly told: (supply: SliceSupply) => void;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -27,7 +29,7 @@ const REPEAT_MS = 10_000;
 const RETRY = { baseMs: 100, capMs: 5000 };
 
 /** Tells the device plugin how many slices there are: at each change, now and then, and again where it was away. */
-export function slicePublisher({ plugin, clock, log }: SlicePublisherDeps): SlicePublisher {
+export function slicePublisher({ plugin, told: onTold, clock, log }: SlicePublisherDeps): SlicePublisher {
   let latest: SliceSupply | undefined;
   let told: SliceSupply | undefined;
   let failures = 0;
@@ -37,11 +39,13 @@ export function slicePublisher({ plugin, clock, log }: SlicePublisherDeps): Slic
 
   const tell = async (): Promise<void> => {
     const supply = latest;
+    if (supply === undefined) return;
     try {
       await (await plugin.get()).request('publishSlices', { ...supply });
       if (failures > 0) log.info('device plugin is back');
       failures = 0;
       told = supply;
+      onTold(supply);
     } catch (err) {
       if (failures === 0) log.warn('device plugin does not take the number of slices', { err });
       failures++;

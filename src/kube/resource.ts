@@ -11,6 +11,8 @@ export interface Resource {
   readonly namespaced: boolean;
   /** Labels of the objects that lists and watches are about; all others are not seen. */
   readonly selector?: Readonly<Record<string, string>>;
+  /** The name of the one object that lists and watches are about. */
+  readonly only?: string;
 }
 
 export type Resources<Kinds extends KindTable<Kinds>> = Readonly<Record<Kind<Kinds>, Resource>>;

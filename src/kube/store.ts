@@ -83,7 +83,7 @@ async function list<Kinds extends KindTable<Kinds>, K extends Kind<Kinds>>(
   const items: Kinds[K][] = [];
   let next: string | undefined;
   for (;;) {
-    const parameters = { limit: PAGE, continue: next, labelSelector: selectorOf(resource, labelSelector) };
+    const parameters = { limit: PAGE, continue: next, ...selectors(resource, labelSelector) };
     const path = `${collectionPath(resource, namespace)}${query(parameters)}`;
     const page = (await connection.call({ method: 'GET', path })) as Page;
     // The items of a list of a built-in kind do not say of what kind they are.
@@ -105,17 +105,19 @@ async function* watch<Kinds extends KindTable<Kinds>, K extends Kind<Kinds>>(
   { resourceVersion, namespace, signal }: WatchOptions,
 ): AsyncGenerator<WatchEvent<Kinds[K]>> {
   const resource = resources[kind];
-  const labelSelector = selectorOf(resource, {});
-  const parameters = { watch: '1', resourceVersion, allowWatchBookmarks: 'true', labelSelector };
+  const parameters = { watch: '1', resourceVersion, allowWatchBookmarks: 'true', ...selectors(resource) };
   const path = `${collectionPath(resource, namespace)}${query(parameters)}`;
   for await (const { type, object } of watchEvents(deps, { method: 'GET', path }, signal)) {
     yield { type, object: objectOf<Kinds[K]>(object) } as WatchEvent<Kinds[K]>;
   }
 }
 
-function selectorOf({ selector = {} }: Resource, more: Readonly<Record<string, string>> = {}): string | undefined {
+function selectors({ selector = {}, only }: Resource, more: Readonly<Record<string, string>> = {}) {
   const terms = Object.entries({ ...selector, ...more }).map(([key, value]) => `${key}=${value}`);
-  return terms.length === 0 ? undefined : terms.join(',');
+  return {
+    labelSelector: terms.length === 0 ? undefined : terms.join(','),
+    fieldSelector: only === undefined ? undefined : `metadata.name=${only}`,
+  };
 }
 
 /** Only what the write may touch; the API server would pass over the rest, but it would check it. */

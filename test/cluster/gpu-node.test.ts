@@ -10,6 +10,8 @@ import { connect } from '../../src/kube/connection.ts';
 import { kindResources } from '../../src/kube/resource.ts';
 import { serviceAccount } from '../../src/kube/service-account.ts';
 import { kubeStore } from '../../src/kube/store.ts';
+import { serveLines } from '../../src/ipc/line-server.ts';
+import { jsonEqual } from '../../src/lib/json-equal.ts';
 import { systemClock } from '../../src/runtime/system-clock.ts';
 import { createServiceAccount, grantAgents, mountServiceAccount } from '../support/agent-token.ts';
 import { recordingLog } from '../support/builders.ts';
@@ -47,6 +49,7 @@ afterEach(async () => {
     await kube.connection.call({ method: 'DELETE', path }).catch(() => undefined);
 });
 
+const contentType = 'application/merge-patch+json';
 const nodeWith = (labels: object) => ({ apiVersion: 'v1', kind: 'Node', metadata: { name: NODE, labels } });
 
 const gpu = (index: number) => ({
@@ -65,9 +68,9 @@ function worker(gpus: readonly object[] | undefined): void {
   chmodSync(join(folder, 'worker'), 0o755);
 }
 
-async function started(stack: AsyncDisposableStack): Promise<Backend> {
+async function started(stack: AsyncDisposableStack, plugin = 'no'): Promise<Backend> {
   const runDir = mkdtempSync(join(folder, 'run-'));
-  const paths = agentPaths(runDir);
+  const paths = { ...agentPaths(runDir), devicePluginSocket: join(folder, `${plugin}.sock`) };
   makeAgentPaths(runDir, paths);
   const stop = new AbortController();
   stack.defer(() => stop.abort());
@@ -125,7 +128,6 @@ test("what the operator has written of the node stays, and the next agent's GPUs
   }
   const path = `/apis/aquifer.dev/v1alpha1/gpunodes/${NODE}/status?fieldManager=aquifer-operator`;
   const promised = [{ uuid: 'GPU-0', memory: '4Gi', compute: 50, claims: 1 }];
-  const contentType = 'application/merge-patch+json';
   await kube.connection.call({ method: 'PATCH', path, body: { status: { promised } }, contentType });
   worker(undefined);
   await using stack = new AsyncDisposableStack();
@@ -134,6 +136,41 @@ test("what the operator has written of the node stays, and the next agent's GPUs
   expect(now?.status?.promised).toEqual(promised);
   expect(now?.status?.gpus).toMatchObject([{ uuid: 'GPU-0', healthy: false, reason: 'InventoryFailed' }]);
   expect(backend.gpus()).toHaveLength(1);
+});
+
+test('the device plugin is told of the slices that the operator counts on this node, also one that comes later', async () => {
+  await using stack = new AsyncDisposableStack();
+  worker([gpu(0)]);
+  await started(stack, 'plugin');
+  const count = (name: string, slices: object) => {
+    const path = `/apis/aquifer.dev/v1alpha1/gpunodes/${name}/status?fieldManager=aquifer-operator`;
+    return kube.connection.call({ method: 'PATCH', path, body: { status: { slices } }, contentType });
+  };
+  const other = { apiVersion: 'aquifer.dev/v1alpha1', kind: 'GPUNode', metadata: { name: 'gpu-2' } };
+  await kube.connection.call({ method: 'POST', path: '/apis/aquifer.dev/v1alpha1/gpunodes', body: other });
+  await count(NODE, { capacity: 100, withdrawn: 40 });
+  await count('gpu-2', { capacity: 7, withdrawn: 0 });
+
+  const told: object[] = [];
+  const plugin = await serveLines(join(folder, 'plugin.sock'), 'device-plugin', {
+    request(_, __, { capacity, withdrawn }) {
+      told.push({ capacity, withdrawn });
+      return Promise.resolve({ withheld: withdrawn, short: 0 });
+    },
+    failed: () => undefined,
+  });
+  stack.use(plugin);
+  const last = (wanted: object) =>
+    eventually(
+      () => told.at(-1),
+      (is) => jsonEqual(is, wanted),
+      30_000,
+    );
+  await last({ capacity: 100, withdrawn: 40 });
+  await count(NODE, { capacity: 100, withdrawn: 0 });
+  await last({ capacity: 100, withdrawn: 0 });
+  await eventually(gpuNode, (node) => node?.status?.slicesOffered === 100);
+  expect(told).not.toContainEqual({ capacity: 7, withdrawn: 0 });
 });
 
 test('an API server that is away at the start is waited for, while the GPUs are known', async () => {

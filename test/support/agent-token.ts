@@ -29,7 +29,7 @@ export async function grantAgents(connection: Connection, namespace = 'default')
     metadata: { name: NAME },
     rules: [
       { apiGroups: [''], resources: ['nodes'], verbs: ['get'] },
-      { apiGroups: ['aquifer.dev'], resources: ['gpunodes'], verbs: ['get', 'create', 'patch'] },
+      { apiGroups: ['aquifer.dev'], resources: ['gpunodes'], verbs: ['get', 'list', 'watch', 'create', 'patch'] },
       { apiGroups: ['aquifer.dev'], resources: ['gpunodes/status'], verbs: ['patch'] },
     ],
   });
