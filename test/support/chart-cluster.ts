@@ -18,6 +18,8 @@ export interface ProgramPod {
   /** Default: 1Gi and 25 percent of a GPU for the pod alone. */
   readonly annotations?: Readonly<Record<string, string>>;
   readonly node?: NodeName;
+  /** Limit of `aquifer.dev/slice`; no annotations then. */
+  readonly slices?: number;
 }
 
 /** A real cluster with the chart installed and the default pool, for programs on both nodes. Disposing it removes all. */
@@ -95,7 +97,8 @@ export async function startChartCluster(values: readonly string[] = []): Promise
 const ANNOTATIONS = { 'aquifer.dev/memory': '1Gi', 'aquifer.dev/compute': '25' };
 
 /** The operator's image has the C library that the programs want. */
-function programPod({ name, command, annotations = ANNOTATIONS, node }: ProgramPod, folder: string): PodManifest {
+function programPod({ name, command, slices, node, ...wish }: ProgramPod, folder: string): PodManifest {
+  const { annotations = slices === undefined ? ANNOTATIONS : {} } = wish;
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -111,6 +114,7 @@ function programPod({ name, command, annotations = ANNOTATIONS, node }: ProgramP
           image: `aquifer.dev/operator:${version}`,
           imagePullPolicy: 'Never',
           command,
+          ...(slices === undefined ? {} : { resources: { limits: { 'aquifer.dev/slice': slices } } }),
           securityContext: {
             allowPrivilegeEscalation: false,
             readOnlyRootFilesystem: true,
