@@ -391,6 +391,26 @@ describe('two claims that were promised the same memory', () => {
   });
 });
 
+test('sums of a pool that an earlier leader wrote too late are put right', async () => {
+  const w = world();
+  await addPool(w.store);
+  await addNode(w);
+  w.start();
+  await addClaim(w.store, 'one');
+  await w.clock.advance(1000);
+  const promised = async () => (await w.store.get('GPUPool', { name: 'default' }))?.status?.promised;
+  const right = { memory: '4Gi', compute: 25 };
+  expect(await promised()).toEqual(right);
+  await w.store.patch(
+    'GPUPool',
+    { name: 'default' },
+    { status: { promised: { memory: '0' } } },
+    { subresource: 'status' },
+  );
+  await w.clock.advance(1000);
+  expect(await promised()).toEqual(right);
+});
+
 test('two hundred claims at once are bound or refused, and no GPU is promised beyond its memory', async () => {
   const w = world();
   await addPool(w.store, { oversubscription: { compute: 1000 } });

@@ -1,4 +1,4 @@
-import type { GPUNode, GPUPool, Kinds, VGPUClaim } from '../api/kinds.ts';
+import type { GPUPool, Kinds, VGPUClaim } from '../api/kinds.ts';
 import type { Clock } from '../lib/clock.ts';
 import { jsonEqual } from '../lib/json-equal.ts';
 import type { Log } from '../lib/log.ts';
@@ -49,6 +49,8 @@ export function wireWakeUps(parts: WakeUpParts): void {
   informers.pools.onChange((change) => {
     const effect = inventory.observePool(change);
     if (changedOutsideStatus(change)) queues.pools.add(change.key);
+    // Sums that an earlier leader sent may land after ours; those that we wrote ourselves need no other write.
+    else if (change.after !== undefined) queues.pools.addAfter(change.key, SUMMARY_DELAY_MS);
     if (effect !== 'Capacity') return;
     for (const node of informers.nodes.list()) queues.nodes.addAfter(node.metadata.name, SUMMARY_DELAY_MS);
     wakeWaiting();
@@ -132,8 +134,7 @@ const isWaiting = ({ metadata, status }: VGPUClaim): boolean =>
 const byAge = ({ metadata: a }: VGPUClaim, { metadata: b }: VGPUClaim): number =>
   a.creationTimestamp < b.creationTimestamp ? -1 : a.creationTimestamp > b.creationTimestamp ? 1 : 0;
 
-/** A status that the operator wrote itself is no news to it. */
-const changedOutsideStatus = ({ before, after }: Change<GPUPool | GPUNode>): boolean =>
+const changedOutsideStatus = ({ before, after }: Change<GPUPool>): boolean =>
   after !== undefined &&
   (before === undefined ||
     before.metadata.uid !== after.metadata.uid ||
