@@ -4,14 +4,12 @@ set -euo pipefail
 cache=$1
 root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
-command -v go >/dev/null || { echo 'missing: go. The tests build Kubernetes with Go 1.26 or newer.' >&2; exit 1; }
+command -v go >/dev/null || { echo 'missing: go. The tests build parts of Kubernetes with Go 1.26 or newer.' >&2; exit 1; }
 
 debian=()
 command -v clang >/dev/null || debian+=(clang)
 command -v readelf >/dev/null || debian+=(binutils)
 command -v g++ >/dev/null || debian+=(g++)
-command -v ip >/dev/null || debian+=(iproute2)
-command -v sysctl >/dev/null || debian+=(procps)
 python3 -c 'import venv, ensurepip' 2>/dev/null || debian+=(python3-venv)
 if ((${#debian[@]})); then
   echo "installing Debian packages: ${debian[*]}"

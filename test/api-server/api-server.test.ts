@@ -2,8 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { startApiServer, type ApiServer } from '../support/api-server.ts';
-import { ensureBinaries } from './binaries.ts';
-import { run } from './run.ts';
+import { ensureBinaries } from '../cluster/binaries.ts';
+import { run } from '../cluster/run.ts';
 
 const MINUTES = 60_000;
 

@@ -16,7 +16,7 @@ import { CHART, NAMESPACE, podOf, release, render, uninstall } from '../support/
 import { eventually } from '../support/eventually.ts';
 import { waitUntilServed } from '../support/kube-fixture.ts';
 import { startOperatorProcess } from '../support/operator-process.ts';
-import { run } from './run.ts';
+import { run } from '../cluster/run.ts';
 
 const MINUTES = 60_000;
 /** What tokens for the API server are for. */
