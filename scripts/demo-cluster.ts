@@ -60,11 +60,39 @@ async function asked(cluster: Cluster): Promise<void> {
   );
   for (const query of [computing, 'aquifer_claim_compute_used_ratio', 'sum by (phase) (aquifer_claims)']) {
     say(`  promql> ${query}`);
-    for (const { labels, value } of await ask(query)) {
+    const answer = await eventually(
+      () => ask(query),
+      (series) => series.length > 0,
+      WAIT_MS,
+    );
+    for (const { labels, value } of answer) {
       const shown = ['claim', 'node', 'phase'].flatMap((name) => labels[name] ?? []);
       say(`  ${shown.join(' ').padEnd(48)} ${value}`);
     }
   }
+}
+
+/** Waits until kubelet, which says what a node has every ten seconds, says so, and shows it. */
+async function slicesLeft(cluster: Cluster, wanted: number): Promise<void> {
+  const words = ['get', 'node', 'gpu-1', '--output=jsonpath={.status.allocatable.aquifer\\.dev/slice}'];
+  await eventually(
+    () => cluster.kubectl(words),
+    ({ stdout }) => stdout === String(wanted),
+    WAIT_MS,
+  );
+  await showSlices(cluster);
+}
+
+/** What there is in all, what is left for pods, and what they have of it. */
+async function showSlices(cluster: Cluster): Promise<void> {
+  say('  $ kubectl describe node gpu-1 | grep -E "Capacity:|Allocatable:|Allocated|aquifer.dev/slice"');
+  const { stdout } = await cluster.kubectl(['describe', 'node', 'gpu-1']);
+  sayOutput(
+    stdout
+      .split('\n')
+      .filter((line) => /Capacity:|Allocatable:|Allocated|aquifer\.dev\/slice/.test(line))
+      .join('\n'),
+  );
 }
 
 async function demo(cluster: Cluster): Promise<void> {
@@ -101,16 +129,22 @@ async function demo(cluster: Cluster): Promise<void> {
   await type(cluster, 'kubectl get pods,vgpuclaims --output=wide');
   ensure((await inference(cluster)) === 3, 'the three replicas have not three vGPUs');
 
-  show('Prometheus finds the pods of the chart, and says what the claims have and use.');
+  show('Prometheus reads the metrics of the chart’s pods, and says what the claims have and use.');
   await asked(cluster);
 
-  show('Deleting the Deployment gives everything back.');
-  await type(cluster, 'kubectl delete deployment inference');
-  await eventually(
-    () => inference(cluster),
-    (count) => count === 0,
-    WAIT_MS,
+  show(
+    'A claim takes its share out of the slices that its node has left for pods; a pod asks for 25 of these by a limit.',
   );
+  await type(cluster, 'kubectl delete deployment inference');
+  await slicesLeft(cluster, 70);
+  await type(cluster, `kubectl apply -f ${EXAMPLES}/slices.yaml`);
+  await computes(cluster, 'quarter', 'gpu-1');
+  await showSlices(cluster);
+  await computed(cluster, 'quarter');
+
+  show('Deleting the claim gives everything back.');
+  await type(cluster, 'kubectl delete vgpuclaim trainer');
+  await slicesLeft(cluster, 100);
   await type(cluster, 'kubectl get vgpuclaims,gpupools');
 }
 
@@ -127,14 +161,16 @@ const end = (): Promise<void> =>
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => void end().finally(() => process.exit(128 + constants.signals[signal])));
 }
+const complain = (error: unknown): void => {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+};
 try {
   await demo(await starting);
   show('The cluster is taken down, and nothing is left running.');
   await end();
   say(`  done in ${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
 } catch (error) {
-  console.error(error instanceof Error ? error.message : error);
-  process.exitCode = 1;
-} finally {
-  await end();
+  complain(error);
+  await end().catch((later: unknown) => later === error || complain(later));
 }

@@ -13,9 +13,21 @@ interface Kubeconfig {
   readonly users: readonly [{ readonly user: Readonly<Record<'client-certificate-data' | 'client-key-data', string>> }];
 }
 
-/** A Prometheus beside the cluster, which finds the chart's pods itself and reads their metrics through the API server. */
-export async function clusterPrometheus({ kubeconfig }: Cluster, namespace: string): Promise<Prometheus> {
-  const { clusters, users } = JSON.parse(readFileSync(kubeconfig, 'utf8')) as Kubeconfig;
+interface Pods {
+  readonly items: readonly {
+    readonly metadata: { readonly name: string };
+    readonly spec: { readonly containers: readonly { readonly ports?: readonly Port[] }[] };
+  }[];
+}
+
+interface Port {
+  readonly name?: string;
+  readonly containerPort: number;
+}
+
+/** A Prometheus beside the cluster, which reads the metrics of a namespace's pods through the API server. */
+export async function clusterPrometheus(on: Cluster, namespace: string): Promise<Prometheus> {
+  const { clusters, users } = JSON.parse(readFileSync(on.kubeconfig, 'utf8')) as Kubeconfig;
   const [{ cluster }] = clusters;
   const [{ user }] = users;
   const folder = mkdtempSync(join(tmpdir(), 'aq-demo-prometheus-'));
@@ -31,18 +43,11 @@ export async function clusterPrometheus({ kubeconfig }: Cluster, namespace: stri
       cert_file: file('admin.crt', user['client-certificate-data']),
       key_file: file('admin.key', user['client-key-data']),
     },
-    kubernetes_sd_configs: [{ role: 'pod', kubeconfig_file: kubeconfig, namespaces: { names: [namespace] } }],
-    relabel_configs: [
-      { source_labels: [`${POD}_container_port_name`], regex: '(.+-)?metrics', action: 'keep' },
-      {
-        source_labels: [`${POD}_name`, `${POD}_container_port_number`],
-        separator: ':',
-        target_label: '__metrics_path__',
-        replacement: `/api/v1/namespaces/${namespace}/pods/$1/proxy/metrics`,
-      },
-      { source_labels: [`${POD}_name`], target_label: 'pod' },
-      { target_label: '__address__', replacement: new URL(cluster.server).host },
-    ],
+    // Debian's Prometheus is built without the discovery of pods.
+    static_configs: (await pathsOf(on, namespace)).map(([pod, path]) => ({
+      targets: [new URL(cluster.server).host],
+      labels: { pod, __metrics_path__: path },
+    })),
   };
   const remove = (): void => rmSync(folder, { recursive: true, force: true });
   try {
@@ -60,4 +65,16 @@ export async function clusterPrometheus({ kubeconfig }: Cluster, namespace: stri
   }
 }
 
-const POD = '__meta_kubernetes_pod';
+/** The pods of a namespace that have metrics, each with a path of the API server that leads to them. */
+async function pathsOf(on: Cluster, namespace: string): Promise<readonly (readonly [string, string])[]> {
+  const { stdout } = await on.kubectl(['get', 'pods', `--namespace=${namespace}`, '--output=json']);
+  return (JSON.parse(stdout) as Pods).items.flatMap(({ metadata: { name }, spec }) =>
+    spec.containers
+      .flatMap(({ ports = [] }) => ports)
+      .filter((port) => port.name?.endsWith('metrics'))
+      .map(({ containerPort }) => [
+        name,
+        `/api/v1/namespaces/${namespace}/pods/${name}:${containerPort}/proxy/metrics`,
+      ]),
+  );
+}
