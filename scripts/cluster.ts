@@ -2,9 +2,9 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { ensureBinaries } from '../test/cluster/binaries.ts';
+import { releaseId } from '../test/cluster/claim-id.ts';
 import { Cluster } from '../test/cluster/cluster.ts';
 import { ALL_COMMANDS, type Command } from '../test/cluster/components.ts';
-import { takeDown } from '../test/cluster/take-down.ts';
 import { NODES, PLACES, SCRIPTS, stateFolder, type NodeName, type Where } from '../test/cluster/topology.ts';
 
 const USAGE = `usage: node scripts/cluster.ts VERB
@@ -23,7 +23,7 @@ const attach = (): Promise<Cluster> => Cluster.attach(id);
 
 const VERBS: Readonly<Record<string, () => Promise<void>>> = {
   up,
-  down: () => takeDown(id),
+  down: () => releaseId(id),
   build: async () => console.log(await ensureBinaries(commands())),
   in: () => Promise.resolve(enter()),
   kill: async () => (await attach()).kill(place(words[0]), words[1] ?? ''),

@@ -4,9 +4,8 @@ import { once } from 'node:events';
 import { existsSync, readdirSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { eventually } from '../support/eventually.ts';
-import { isInUse } from './claim-id.ts';
+import { isInUse, releaseId } from './claim-id.ts';
 import { Cluster } from './cluster.ts';
-import { takeDown } from './take-down.ts';
 import { hostVeth, stateFolder } from './topology.ts';
 
 const MINUTES = 60_000;
@@ -26,7 +25,7 @@ async function startOwner(): Promise<{ readonly child: ChildProcess; readonly id
 
 describe('a cluster of a test whose process is killed', () => {
   let id: number | undefined;
-  afterAll(() => (id === undefined ? undefined : takeDown(id)), MINUTES);
+  afterAll(() => (id === undefined ? undefined : releaseId(id)), MINUTES);
 
   it(
     'ends, and its id is taken by the next',

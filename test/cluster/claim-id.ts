@@ -20,6 +20,12 @@ export async function claimId(id: number): Promise<boolean> {
   return true;
 }
 
+/** Takes a cluster down. Whoever looks for a free id meanwhile would find this one's init dead, and put a cluster in its place. */
+export async function releaseId(id: number): Promise<void> {
+  await using _lock = await lockClaims();
+  await takeDown(id);
+}
+
 /** @throws Error when so many clusters run already. */
 export async function claimFreeId(): Promise<number> {
   for (let id = FIRST_OF_TESTS; id <= LAST; id += 1) if (await claimId(id)) return id;

@@ -2,11 +2,10 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beginCluster, becomesReady, type Beginning } from './begin.ts';
 import { ensureBinaries } from './binaries.ts';
-import { claimFreeId, claimId } from './claim-id.ts';
+import { claimFreeId, claimId, releaseId } from './claim-id.ts';
 import { CLUSTER_COMMANDS, type Command } from './components.ts';
 import { ensureParts, type Parts } from './parts.ts';
 import { run, type Ran, type RunOptions } from './run.ts';
-import { takeDown } from './take-down.ts';
 import { NODES, PLACES, SCRIPTS, stateFolder, type NodeName, type Where } from './topology.ts';
 
 /** A real Kubernetes of two nodes in namespaces of this machine. Needs root. Several lie side by side, each with its id. */
@@ -126,7 +125,7 @@ export class Cluster implements AsyncDisposable {
 
   /** Ends all its processes and removes all that it was. */
   down(): Promise<void> {
-    return takeDown(this.id);
+    return releaseId(this.id);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
