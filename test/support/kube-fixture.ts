@@ -11,6 +11,8 @@ import { eventually } from './eventually.ts';
 
 const CRDS = resolve(import.meta.dirname, '../../deploy/crds');
 
+const SERVED_MS = 120_000;
+
 /** A real API server with our kinds, and a connection to it. */
 export interface KubeFixture extends AsyncDisposable {
   readonly api: ApiServer;
@@ -58,6 +60,7 @@ async function applyCrd(connection: Connection, yaml: string): Promise<void> {
     async () => (await connection.call({ method: 'GET', path: `${path}/${crd.metadata.name}` })) as Crd,
     ({ status }) =>
       status?.conditions?.some(({ type, status: is }) => type === 'Established' && is === 'True') === true,
+    SERVED_MS,
   );
 }
 
@@ -70,6 +73,6 @@ export async function waitUntilServed(connection: Connection): Promise<void> {
         () => true,
         () => false,
       );
-    await eventually(isServed, (served) => served);
+    await eventually(isServed, (served) => served, SERVED_MS);
   }
 }

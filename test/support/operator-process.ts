@@ -7,7 +7,7 @@ import { BackgroundProgram } from './background-program.ts';
 const MAIN = resolve(import.meta.dirname, '../../src/operator/main.ts');
 /** The operator as it is installed, with the settings of Node that it is shipped with. */
 export const INSTALLED_OPERATOR = [resolve(import.meta.dirname, '../../build/dist/bin/aquifer'), 'operator'] as const;
-const START_MS = 60_000;
+const START_MS = 180_000;
 
 /** An `aquifer operator` in a process of its own. */
 export interface OperatorProcess extends AsyncDisposable {
