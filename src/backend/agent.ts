@@ -14,7 +14,7 @@ import type { Backend } from './backend.ts';
 import { startGpuNode } from './gpu-node.ts';
 import { NVIDIA, softwareGpus, type GpuSource } from './gpu-source.ts';
 import { installPrefix } from './install-prefix.ts';
-import { backendGauges, sessionCounts, ticketCounts } from './metrics.ts';
+import { backendMetrics, sessionCounts, ticketCounts } from './metrics.ts';
 import { serveTickets } from './ticket-socket.ts';
 
 export interface AgentOptions {
@@ -46,7 +46,7 @@ export async function runAgent(options: AgentOptions): Promise<void> {
   let backend: Backend | undefined;
   const readiness =
     gpus === undefined ? {} : { gpus: () => (backend === undefined ? 'not looked at yet' : backend.trouble()) };
-  backendGauges(metrics, () => backend);
+  backendMetrics(metrics, config.nodeName, () => backend);
   const probes = running.use(await serveProbes({ listen: config.listen, readiness, metrics }));
   log.info('agent started', { node: config.nodeName, port: probes.port, gpus: gpus !== undefined });
   if (gpus !== undefined) backend = await startGpus(options, { gpus, paths, operator, metrics }, running);

@@ -11,7 +11,7 @@ import { readLedgers, removeLedgers } from './ledger-directory.ts';
 import { startNodeReporter } from './node-reporter.ts';
 import type { Agent } from './node-status.ts';
 import type { Authority, WorkerPaths } from './ports.ts';
-import { createSessionRegistry, type Session, type SessionListener } from './session-registry.ts';
+import { createSessionRegistry, type ClaimReference, type Session, type SessionListener } from './session-registry.ts';
 import { startUsageSampler } from './usage-sampler.ts';
 import type { UsageSample } from './usage.ts';
 
@@ -38,6 +38,8 @@ export interface BackendOptions {
 export interface Backend extends AsyncDisposable {
   readonly gpus: () => readonly Gpu[];
   readonly sessions: () => readonly Session[];
+  /** Claims that have or had sessions here. */
+  readonly claims: () => readonly ClaimReference[];
   readonly usage: () => UsageSample;
   /** Why the node was not reported, if it was not. */
   readonly trouble: () => string | undefined;
@@ -77,12 +79,15 @@ export async function startBackend(options: BackendOptions): Promise<Backend> {
   return {
     gpus: reporter.gpus,
     sessions: registry.list,
+    claims: registry.claims,
     usage: sampler.current,
     trouble: reporter.trouble,
     connected,
     async closeClaim(claimUid, deadline) {
       const outcome = await closeClaim({ clock, registry, gateways }, claimUid, deadline);
-      if (outcome === 'closed') removeLedgers(workers.ledgers, claimUid);
+      if (outcome === 'pending') return outcome;
+      removeLedgers(workers.ledgers, claimUid);
+      registry.forget(claimUid);
       return outcome;
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

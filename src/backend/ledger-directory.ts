@@ -1,6 +1,6 @@
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readdirSync, readSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { readLedger, type Ledger } from './ledger.ts';
+import { MAX_BYTES, readLedger, TAKEN_AT, type Ledger } from './ledger.ts';
 
 /** One account with the claim and the GPU that its name says it is for. */
 export interface LedgerOf {
@@ -8,6 +8,8 @@ export interface LedgerOf {
   readonly gpu: string;
   readonly ledger: Ledger;
 }
+
+const TRIES = 100;
 
 // A claim's uid is a UUID of 36 characters; what follows the dash after it is the GPU's.
 const NAME = /^([0-9a-fA-F-]{36})-(.+)$/;
@@ -40,11 +42,35 @@ function namesIn(directory: string): readonly string[] {
 
 function readIfThere(path: string): Ledger | undefined {
   try {
-    return readLedger(readFileSync(path));
+    const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    try {
+      return readWhole(file);
+    } finally {
+      closeSync(file);
+    }
   } catch (error) {
-    if (isMissing(error)) return undefined;
+    if (isMissing(error) || isOfAnotherKind(error)) return undefined;
     throw error;
   }
 }
 
-const isMissing = (error: unknown): boolean => error instanceof Error && Reflect.get(error, 'code') === 'ENOENT';
+/** Reads again while sessions end: what they did could be in it twice, or not at all. */
+function readWhole(file: number): Ledger | undefined {
+  const stat = fstatSync(file);
+  if (!stat.isFile()) return undefined;
+  const bytes = Buffer.alloc(Math.min(stat.size, MAX_BYTES));
+  const after = Buffer.alloc(8);
+  for (let tries = 0; tries < TRIES; tries += 1) {
+    readSync(file, bytes, 0, bytes.length, 0);
+    readSync(file, after, 0, after.length, TAKEN_AT);
+    if (bytes.subarray(TAKEN_AT, TAKEN_AT + after.length).equals(after)) return readLedger(bytes);
+  }
+  return undefined;
+}
+
+const codeOf = (error: unknown): unknown => Reflect.get(Object(error), 'code');
+
+const isMissing = (error: unknown): boolean => codeOf(error) === 'ENOENT';
+
+/** A link or a socket: workers may make what they like there. */
+const isOfAnotherKind = (error: unknown): boolean => ['ELOOP', 'ENXIO'].includes(String(codeOf(error)));

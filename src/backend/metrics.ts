@@ -1,7 +1,8 @@
-import type { Metrics } from '../metrics/registry.ts';
+import type { Labels, Metrics, Sample } from '../metrics/registry.ts';
 import type { Backend } from './backend.ts';
-import type { Session, SessionListener } from './session-registry.ts';
-import { claimUsage } from './usage.ts';
+import type { Counters } from './ledger.ts';
+import type { SessionListener } from './session-registry.ts';
+import { claimUsage, type ClaimAccount } from './usage.ts';
 
 /** Counts how requests for tickets of slots end. */
 export function ticketCounts(metrics: Metrics): (outcome: string) => void {
@@ -27,63 +28,107 @@ export function sessionCounts(metrics: Metrics): SessionListener {
   return (_, reason) => (reason === undefined ? begun({}) : ended({ reason }));
 }
 
+const CLAIM_LABELS = ['namespace', 'claim', 'node', 'gpu'] as const;
+type ClaimLabel = (typeof CLAIM_LABELS)[number];
+
 /** What a claim has and uses of one GPU, over all its sessions. */
 interface ClaimOnGpu {
-  readonly labels: { readonly namespace: string; readonly claim: string; readonly gpu: string };
+  readonly labels: Labels<ClaimLabel>;
   readonly sessions: number;
-  readonly memoryBytes: number;
-  readonly computePercent: number;
+  readonly account: ClaimAccount;
   readonly usedBytes: number;
   readonly utilizationPercent: number;
 }
 
-/** What is read from the backend whenever somebody asks. */
-export function backendGauges(
-  metrics: Metrics,
-  backend: () => Pick<Backend, 'gpus' | 'sessions' | 'usage'> | undefined,
-) {
-  const claims = metrics.shared(() => claimsOf(backend()));
+type MeteredBackend = Pick<Backend, 'gpus' | 'sessions' | 'claims' | 'usage'>;
+
+/** What is read from the backend of `node` whenever somebody asks. */
+export function backendMetrics(metrics: Metrics, node: string, backend: () => MeteredBackend | undefined): void {
+  const claims = metrics.shared(() => claimsOf(node, backend()));
+  const samples = (value: (claim: ClaimOnGpu) => number) => (): Sample<ClaimLabel>[] =>
+    claims().map((claim) => [claim.labels, value(claim)]);
+  claimGauges(metrics, samples);
+  claimCounters(metrics, samples);
+  metrics.gauge(
+    {
+      name: 'aquifer_gpu_healthy',
+      help: 'Whether claims may be placed on a GPU: 1 or 0.',
+      labels: ['node', 'gpu', 'model', 'reason'],
+    },
+    () =>
+      (backend()?.gpus() ?? []).map(({ uuid, model, healthy, reason = '' }) => [
+        { node, gpu: uuid, model, reason },
+        Number(healthy),
+      ]),
+  );
+  metrics.gauge({ name: 'aquifer_gpu_memory_bytes', help: 'Memory that a GPU has.', labels: ['node', 'gpu'] }, () =>
+    (backend()?.gpus() ?? []).map(({ uuid, memoryBytes }) => [{ node, gpu: uuid }, memoryBytes]),
+  );
+}
+
+type SamplesOf = (value: (claim: ClaimOnGpu) => number) => () => readonly Sample<ClaimLabel>[];
+
+function claimGauges(metrics: Metrics, samples: SamplesOf): void {
   const gauge = (name: `aquifer_claim_${string}`, help: string, value: (claim: ClaimOnGpu) => number): void =>
-    metrics.gauge({ name, help, labels: ['namespace', 'claim', 'gpu'] }, () =>
-      claims().map((claim) => [claim.labels, value(claim)]),
-    );
+    metrics.gauge({ name, help, labels: CLAIM_LABELS }, samples(value));
   gauge('aquifer_claim_sessions', 'Sessions of a claim on a GPU of this node.', ({ sessions }) => sessions);
-  gauge('aquifer_claim_memory_granted_bytes', 'Memory that a claim has of a GPU.', ({ memoryBytes }) => memoryBytes);
+  gauge('aquifer_claim_memory_granted_bytes', 'Memory that a claim has of a GPU.', ({ account }) => account.limitBytes);
   gauge('aquifer_claim_memory_used_bytes', 'Memory that the sessions of a claim hold.', ({ usedBytes }) => usedBytes);
   gauge(
     'aquifer_claim_compute_granted_ratio',
     "The share of a GPU's time that a claim has.",
-    ({ computePercent }) => computePercent / 100,
+    ({ account }) => account.computePercent / 100,
   );
   gauge(
     'aquifer_claim_compute_used_ratio',
     "The share of a GPU's time that the sessions of a claim took, over the last one to two seconds.",
     ({ utilizationPercent }) => utilizationPercent / 100,
   );
-  metrics.gauge(
-    { name: 'aquifer_gpu_healthy', help: 'Whether claims may be placed on a GPU: 1 or 0.', labels: ['gpu', 'reason'] },
-    () => (backend()?.gpus() ?? []).map(({ uuid, healthy, reason = '' }) => [{ gpu: uuid, reason }, Number(healthy)]),
+}
+
+/** What all sessions of a claim did, those that have ended among them. */
+function claimCounters(metrics: Metrics, samples: SamplesOf): void {
+  const counter = (
+    name: `aquifer_claim_${string}_total`,
+    help: string,
+    of: keyof Counters,
+    perUnit: number = 1,
+  ): void =>
+    metrics.readCounter(
+      { name, help, labels: CLAIM_LABELS },
+      samples(({ account }) => Number(account.counters[of]) / perUnit),
+    );
+  counter(
+    'aquifer_claim_gpu_seconds_total',
+    'Time in which a GPU ran the kernels of a claim, in seconds.',
+    'busyNs',
+    1e9,
+  );
+  counter('aquifer_claim_launches_total', 'Kernels that the programs of a claim launched.', 'launches');
+  counter('aquifer_claim_copied_to_gpu_bytes_total', 'Bytes that the programs of a claim copied to a GPU.', 'bytesIn');
+  counter('aquifer_claim_copied_from_gpu_bytes_total', 'Bytes that they copied from a GPU.', 'bytesOut');
+  counter('aquifer_claim_round_trips_total', 'Calls for whose answers the programs of a claim waited.', 'roundTrips');
+  counter('aquifer_claim_faults_total', 'Errors of the driver that made a context of a claim unusable.', 'faults');
+  counter(
+    'aquifer_claim_unsupported_calls_total',
+    'Calls of the programs of a claim that Aquifer does not forward.',
+    'notSupportedCalls',
   );
 }
 
-function claimsOf(backend: Pick<Backend, 'sessions' | 'usage'> | undefined): readonly ClaimOnGpu[] {
+function claimsOf(node: string, backend: Omit<MeteredBackend, 'gpus'> | undefined): readonly ClaimOnGpu[] {
   if (backend === undefined) return [];
-  const usage = backend.usage();
-  const shares = new Map<
-    string,
-    { readonly session: Session; readonly vgpu: Session['vgpus'][number]; count: number }
-  >();
-  for (const session of backend.sessions()) {
-    for (const vgpu of session.vgpus) {
-      const place = `${session.claim.uid} ${vgpu.gpu}`;
-      shares.set(place, { session, vgpu, count: (shares.get(place)?.count ?? 0) + 1 });
-    }
-  }
-  return [...shares.values()].map(({ session: { claim }, vgpu, count }) => ({
-    labels: { namespace: claim.namespace, claim: claim.name, gpu: vgpu.gpu },
-    sessions: count,
-    memoryBytes: vgpu.memoryBytes,
-    computePercent: vgpu.computePercent,
-    ...claimUsage(usage, claim.uid, vgpu.gpu),
-  }));
+  const [usage, sessions] = [backend.usage(), backend.sessions()];
+  const names = new Map(backend.claims().map((claim) => [claim.uid, claim]));
+  const living = new Set(sessions.map(({ session }) => session));
+  // A worker that was killed has its row until the next one of its claim looks after it.
+  const inWork = { ...usage, sessions: usage.sessions.filter(({ session }) => living.has(session)) };
+  return usage.claims.flatMap((account) => {
+    const { claimUid, gpu } = account;
+    const claim = names.get(claimUid);
+    if (claim === undefined) return [];
+    const own = sessions.filter(({ claim: of, vgpus }) => of.uid === claimUid && vgpus.some((it) => it.gpu === gpu));
+    const labels = { namespace: claim.namespace, claim: claim.name, node, gpu };
+    return [{ labels, account, sessions: own.length, ...claimUsage(inWork, claimUid, gpu) }];
+  });
 }

@@ -30,6 +30,10 @@ export interface Session {
 export interface SessionRegistry {
   readonly list: () => readonly Session[];
   ofClaim(uid: string): readonly Session[];
+  /** Claims that have or had sessions here, until they are forgotten. */
+  readonly claims: () => readonly ClaimReference[];
+  /** The claim has nothing here any more. */
+  forget(claimUid: string): void;
   add(session: Session): void;
   remove(id: string, reason: string): Session | undefined;
   /** Forgets all sessions but these; those that were not known are taken in as `rebuild` has them. */
@@ -43,15 +47,19 @@ export type SessionListener = (session: Session, ended: string | undefined) => v
 
 export function createSessionRegistry(told: SessionListener = () => undefined): SessionRegistry {
   let sessions: ReadonlyMap<string, Session> = new Map();
+  const claims = new Map<string, ClaimReference>();
   const callbacks = new Set<() => void>();
   const set = (next: ReadonlyMap<string, Session>): void => {
     sessions = next;
+    for (const { claim } of next.values()) claims.set(claim.uid, claim);
     for (const callback of callbacks) callback();
   };
 
   return {
     list: () => [...sessions.values()],
     ofClaim: (uid) => [...sessions.values()].filter(({ claim }) => claim.uid === uid),
+    claims: () => [...claims.values()],
+    forget: (claimUid) => void claims.delete(claimUid),
     add(session) {
       set(new Map(sessions).set(session.session, session));
       told(session, undefined);

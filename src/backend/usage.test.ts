@@ -1,6 +1,11 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { readLedger } from './ledger.ts';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readLedgers } from './ledger-directory.ts';
+import { countersOf, readLedger } from './ledger.ts';
 import { claimUsage, nextSample, noUsage } from './usage.ts';
 
 const SESSION = '00112233445566778899aabbccddeeff';
@@ -51,6 +56,43 @@ describe('readLedger', () => {
         readLedger(bytes);
       }),
     );
+  });
+});
+
+describe('what ended sessions did', () => {
+  /** An account with a session in row 3 that made 7 launches, after others that made 100. */
+  function account({ taken, row }: { readonly taken: bigint; readonly row: bigint }): Buffer {
+    const bytes = ledgerBytes({ row: 3 });
+    bytes.writeBigUInt64LE(taken, 40);
+    const copy = 64 + 64 * Number(taken % 2n);
+    bytes.writeBigUInt64LE(100n, copy + 8);
+    bytes.writeBigUInt64LE(row, copy + 56);
+    return bytes;
+  }
+  const launches = (bytes: Buffer) => {
+    const ledger = readLedger(bytes);
+    return ledger && countersOf(ledger).launches;
+  };
+
+  test.each([0n, 1n, 2n])('counts with what the living do (copy of number %d)', (taken) => {
+    expect(launches(account({ taken, row: 0n }))).toBe(107n);
+  });
+
+  test('has a row that is not free yet, which counts no second time', () => {
+    expect(launches(account({ taken: 5n, row: 4n }))).toBe(100n);
+    expect(launches(account({ taken: 5n, row: 5n }))).toBe(107n);
+  });
+
+  test('is read from a directory in which there may be anything', () => {
+    const directory = mkdtempSync(join(tmpdir(), 'aq-ledgers-'));
+    const uid = '00000000-0000-4000-8000-00000000000';
+    writeFileSync(join(directory, `${uid}0-GPU-1`), account({ taken: 1n, row: 0n }));
+    mkdirSync(join(directory, `${uid}1-GPU-1`));
+    symlinkSync('/dev/zero', join(directory, `${uid}2-GPU-1`));
+    execFileSync('mkfifo', [join(directory, `${uid}3-GPU-1`)]);
+    writeFileSync(join(directory, `${uid}4-GPU-1`), 'short');
+    expect(readLedgers(directory)).toMatchObject([{ claimUid: `${uid}0`, gpu: 'GPU-1' }]);
+    rmSync(directory, { recursive: true });
   });
 });
 

@@ -1,5 +1,5 @@
 import type { LedgerOf } from './ledger-directory.ts';
-import type { LedgerRow } from './ledger.ts';
+import { countersOf, type Counters, type LedgerRow } from './ledger.ts';
 
 /** What one session does on one GPU just now. */
 export interface SessionUsage {
@@ -13,14 +13,24 @@ export interface SessionUsage {
   readonly utilizationPercent: number;
 }
 
+/** What a claim may use of one GPU, and what all of its sessions did there. */
+export interface ClaimAccount {
+  readonly claimUid: string;
+  readonly gpu: string;
+  readonly limitBytes: number;
+  readonly computePercent: number;
+  readonly counters: Counters;
+}
+
 /** The accounts of the node at one moment. */
 export interface UsageSample {
   /** Milliseconds of any steady clock. */
   readonly at: number;
   readonly sessions: readonly SessionUsage[];
+  readonly claims: readonly ClaimAccount[];
 }
 
-export const noUsage: UsageSample = { at: 0, sessions: [] };
+export const noUsage: UsageSample = { at: 0, sessions: [], claims: [] };
 
 /** The next sample, `ledgers` having been read at `at`. */
 export function nextSample(before: UsageSample, ledgers: readonly LedgerOf[], at: number): UsageSample {
@@ -33,7 +43,14 @@ export function nextSample(before: UsageSample, ledgers: readonly LedgerOf[], at
     const utilizationPercent = elapsedNs > 0 && busy > 0 ? Math.min(100, (100 * busy) / elapsedNs) : 0;
     return { session, claimUid, gpu, memoryBytes, busyNs, launches, utilizationPercent };
   };
-  return { at, sessions: ledgers.flatMap((of) => of.ledger.rows.map((row) => measure(of, row))) };
+  return {
+    at,
+    sessions: ledgers.flatMap((of) => of.ledger.rows.map((row) => measure(of, row))),
+    claims: ledgers.map(({ claimUid, gpu, ledger }) => {
+      const { limitBytes, computePercent } = ledger;
+      return { claimUid, gpu, limitBytes, computePercent, counters: countersOf(ledger) };
+    }),
+  };
 }
 
 const placeOf = ({ session, gpu }: { readonly session: string; readonly gpu: string }): string => `${session} ${gpu}`;

@@ -3,12 +3,13 @@
 
 use crate::budget::SLICE_NS;
 use crate::driver::Driver;
+use crate::ledger::Ledger;
 use crate::process::now_ns;
 use crate::turns::Turns;
 use aquifer_cuda::*;
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// What a launch is taken to cost at least, in nanoseconds.
@@ -90,25 +91,23 @@ unsafe impl Send for State {}
 pub struct Shared {
     pub driver: &'static Driver,
     pub turns: Turns,
+    ledger: Arc<Ledger>,
     state: Mutex<State>,
     pub wake: Condvar,
-    /// GPU time used so far, in nanoseconds.
-    pub busy_ns: AtomicU64,
     /// The first error that a measured batch ended with; 0 for none.
     pub failed: AtomicU32,
 }
 
 impl Shared {
-    /// Nothing measured yet, on the GPU of `turns`.
-    pub fn new(driver: &'static Driver, turns: Turns) -> Shared {
-        let (busy_ns, failed) = (AtomicU64::new(0), AtomicU32::new(0));
+    /// Nothing measured yet, on the GPU of `turns` and of the account `ledger`.
+    pub fn new(driver: &'static Driver, turns: Turns, ledger: Arc<Ledger>) -> Shared {
         Shared {
             driver,
             turns,
+            ledger,
             state: Mutex::default(),
             wake: Condvar::new(),
-            busy_ns,
-            failed,
+            failed: AtomicU32::new(0),
         }
     }
 
@@ -193,7 +192,7 @@ impl Shared {
             state.oldest_since_ns = now;
             state.launched_ns = state.launched_ns.saturating_sub(mark.expected_ns);
             state.uncharged_ns += used;
-            self.busy_ns.fetch_add(used, Relaxed);
+            self.ledger.add_busy(used);
             let kept = state.base.map(|it| it.1);
             for span in mark.spans.drain(..) {
                 let events = [span.start, span.end]
@@ -227,6 +226,7 @@ impl Shared {
         };
         let used = now_ns().saturating_sub(state.oldest_since_ns);
         let own = self.own_time(used, state.launched_ns, oldest.made_at_ns);
+        self.ledger.add_busy(own);
         let _ = self.turns.charge(state.uncharged_ns + own, 0);
     }
 

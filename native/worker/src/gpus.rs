@@ -109,14 +109,15 @@ impl Gpu {
                 CU_MEM_ALLOC_GRANULARITY_MINIMUM,
             ))?;
         }
-        let meter = Meter::new(driver, turns);
+        let ledger = Arc::new(ledger);
+        let meter = Meter::new(driver, turns, ledger.clone());
         Ok(Gpu {
             device,
             uuid,
             primary,
             stream,
             granularity: granularity.max(2 << 20),
-            ledger: Arc::new(ledger),
+            ledger,
             meter,
         })
     }

@@ -7,6 +7,7 @@ use std::io::{Error, Result};
 use std::path::Path;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
+use crate::ended::take_over;
 use crate::shared_file::SharedFile;
 
 const MAGIC: &[u8; 8] = b"AQLEDGR1";
@@ -18,16 +19,17 @@ const LIMIT: usize = 16;
 const PERCENT: usize = 24;
 const GRANTED: usize = 32;
 
-const PID: usize = 0;
+pub(crate) const PID: usize = 0;
 const PID_START: usize = 8;
 const SESSION: usize = 16;
-const MEMORY: usize = 32;
+pub(crate) const MEMORY: usize = 32;
+/// What the session did: the time that the GPU ran its kernels in nanoseconds, then `Counters` in their order.
+pub(crate) const COUNTERS: usize = 40;
+pub(crate) const COUNTER_WORDS: usize = 7;
 
-/// What a session did so far; every number only grows.
+/// What a session did so far, beside the GPU's time; every number only grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Time the GPU ran this session's kernels, in nanoseconds.
-    pub busy_ns: u64,
     pub launches: u64,
     pub bytes_in: u64,
     pub bytes_out: u64,
@@ -75,6 +77,7 @@ impl Ledger {
         let row = (0..ROWS)
             .find(|row| file.hold_byte(row_at(*row)).unwrap_or(false))
             .ok_or_else(|| Error::other("all 256 rows are taken by living sessions"))?;
+        take_over(&file, row);
         let at = row_at(row);
         for word in 0..ROW_BYTES / 8 {
             file.u64(at + word * 8).store(0, Relaxed);
@@ -157,7 +160,6 @@ impl Ledger {
     /// Publishes what the session did.
     pub fn publish(&self, counters: &Counters) {
         let Counters {
-            busy_ns,
             launches,
             bytes_in,
             bytes_out,
@@ -166,7 +168,6 @@ impl Ledger {
             not_supported,
         } = *counters;
         let values = [
-            busy_ns,
             launches,
             bytes_in,
             bytes_out,
@@ -176,19 +177,29 @@ impl Ledger {
         ];
         for (word, value) in values.into_iter().enumerate() {
             self.file
-                .u64(row_at(self.row) + MEMORY + 8 + word * 8)
+                .u64(row_at(self.row) + COUNTERS + 8 + word * 8)
                 .store(value, Relaxed);
         }
     }
-}
 
-impl Ledger {
-    /// Frees the row: the session is over.
+    /// Counts time in which the GPU ran the session's kernels.
+    pub fn add_busy(&self, ns: u64) {
+        self.file
+            .u64(row_at(self.row) + COUNTERS)
+            .fetch_add(ns, Relaxed);
+    }
+
+    /// Frees the row: the session is over. Nobody gets it before this process has ended or the account is dropped: until then
+    /// some thread may still write to it.
     pub fn close(&self) {
         let _guard = self.file.lock();
-        clear(&self.file, self.row);
+        take_over(&self.file, self.row);
         publish(&self.file);
-        self.file.free_byte(row_at(self.row));
+    }
+
+    #[cfg(test)]
+    pub(crate) fn file(&self) -> &SharedFile {
+        &self.file
     }
 }
 
@@ -198,13 +209,8 @@ impl Drop for Ledger {
     }
 }
 
-fn row_at(row: usize) -> usize {
+pub(crate) fn row_at(row: usize) -> usize {
     HEADER_BYTES + row * ROW_BYTES
-}
-
-fn clear(file: &SharedFile, row: usize) {
-    file.u64(row_at(row) + MEMORY).store(0, Relaxed);
-    file.u32(row_at(row) + PID).store(0, Release);
 }
 
 fn sum(file: &SharedFile) -> u64 {
@@ -223,7 +229,7 @@ fn publish(file: &SharedFile) {
 fn sweep(file: &SharedFile, own: usize) {
     for row in (0..ROWS).filter(|row| *row != own) {
         if file.u32(row_at(row) + PID).load(Acquire) != 0 && !file.byte_held_by_other(row_at(row)) {
-            clear(file, row);
+            take_over(file, row);
         }
     }
 }
@@ -295,8 +301,8 @@ mod tests {
         let directory = ScratchDirectory::new("ledger-layout");
         let ledger = open(&directory, 5 * MIB);
         ledger.reserve(2 * MIB).unwrap();
+        ledger.add_busy(1);
         ledger.publish(&Counters {
-            busy_ns: 1,
             launches: 2,
             bytes_in: 3,
             bytes_out: 4,

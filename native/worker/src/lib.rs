@@ -8,6 +8,7 @@ pub mod control;
 mod copies_in;
 mod copies_out;
 pub mod driver;
+mod ended;
 mod functions;
 mod gpu_time;
 mod gpus;

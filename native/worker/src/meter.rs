@@ -9,6 +9,7 @@
 use crate::budget::SLICE_NS;
 use crate::driver::Driver;
 use crate::gpu_time::{Cost, Mark, Shared, Span};
+use crate::ledger::Ledger;
 use crate::process::now_ns;
 use crate::turns::{Turns, Verdict};
 use aquifer_cuda::*;
@@ -40,10 +41,10 @@ pub struct Counted {
 }
 
 impl Meter {
-    /// A meter over one GPU, whose turns are `turns`.
-    pub fn new(driver: &'static Driver, turns: Turns) -> Meter {
+    /// A meter over one GPU, whose turns are `turns`; what it measures is told in `ledger`.
+    pub fn new(driver: &'static Driver, turns: Turns, ledger: Arc<Ledger>) -> Meter {
         Meter {
-            shared: Arc::new(Shared::new(driver, turns)),
+            shared: Arc::new(Shared::new(driver, turns, ledger)),
             allowance_ns: 0,
             in_use: false,
             context: std::ptr::null_mut(),

@@ -218,6 +218,8 @@ impl Session {
     }
 
     fn acknowledge(&mut self) -> Result<(), End> {
+        // A client that never pauses is to be seen at work, too.
+        self.publish(now_ns());
         // Where the client does not read, it is tried again after as many bytes.
         self.unacknowledged_bytes = 0;
         if self.outbox.acknowledge(self.last_sequence)? {
@@ -278,21 +280,13 @@ impl Session {
         self.gpus.iter_mut().for_each(|it| it.meter.leave());
     }
 
-    /// Brings the account up to date. The counters of calls are the session's, told on its first GPU.
+    /// Brings the account up to date. The counters of calls are the session's, told on its first GPU; the GPUs' time is told by
+    /// those who measure it.
     pub fn publish(&mut self, now: u64) {
         self.published_ns = now;
         self.counters.bytes_out = self.outbox.bytes_out.load(Relaxed);
-        for (at, gpu) in self.gpus.iter().enumerate() {
-            let busy_ns = gpu.meter.shared.busy_ns.load(Relaxed);
-            let counters = if at == 0 {
-                self.counters
-            } else {
-                Counters::default()
-            };
-            gpu.ledger.publish(&Counters {
-                busy_ns,
-                ..counters
-            });
+        if let Some(gpu) = self.gpus.first() {
+            gpu.ledger.publish(&self.counters);
         }
     }
 
