@@ -43,6 +43,8 @@ export interface Backend extends AsyncDisposable {
   readonly usage: () => UsageSample;
   /** Why the node was not reported, if it was not. */
   readonly trouble: () => string | undefined;
+  /** Why no program can be served, if none can. */
+  readonly gatewayTrouble: () => string | undefined;
   /** Resolves once the gateway has told which sessions live: from then on programs can be served. */
   readonly connected: Promise<void>;
   /** Ends all sessions of a claim, and refuses new ones: it is about to give its share back. */
@@ -82,6 +84,7 @@ export async function startBackend(options: BackendOptions): Promise<Backend> {
     claims: registry.claims,
     usage: sampler.current,
     trouble: reporter.trouble,
+    gatewayTrouble: () => (gateways.isInformed() ? undefined : 'no gateway has told which sessions live'),
     connected,
     async closeClaim(claimUid, deadline) {
       const outcome = await closeClaim({ clock, registry, gateways }, claimUid, deadline);

@@ -39,6 +39,12 @@ export const serveSchema = z
         'Where programs of other hosts reach the gateway. The default is for this host only; 0.0.0.0:9960 is for all.',
       placeholder: 'HOST:PORT',
     }),
+    metricsListen: setting(listenAddressSchema.exactOptional(), {
+      description:
+        'Where /livez, /readyz and /metrics are answered for others than the user of serve. The default is nowhere: ' +
+        'claims have names. run/api.sock in the data directory answers them always.',
+      placeholder: 'HOST:PORT',
+    }),
     nodeName: setting(nodeNameSchema, {
       description: 'Name of this node, and of its GPUNode.',
       placeholder: 'NAME',

@@ -5,6 +5,7 @@ import type { SessionView } from '../api/session-view.ts';
 import { failure } from '../api/status.ts';
 import type { TicketFile } from '../api/ticket-file.ts';
 import { listenPrivately } from '../ipc/listen.ts';
+import { answerProbe, type Probes } from '../runtime/probe-server.ts';
 import type { Key, Store } from '../runtime/store.ts';
 import { ApiFailure, badRequest, statusOf, type Subject } from './api-failure.ts';
 import { createObject, listObjects, listOptionsOf, serveObject, type Answer } from './api-objects.ts';
@@ -33,6 +34,7 @@ export interface ApiServices {
   /** Both reject with an ApiFailure where the claim is not there or not bound. */
   readonly issueTicket: (request: TicketRequest) => Promise<TicketFile>;
   readonly attach: (claim: Key) => Promise<Attachment>;
+  readonly probes: Probes;
   readonly failed: (err: unknown) => void;
 }
 
@@ -55,6 +57,7 @@ async function serveRequest(services: ApiServices, request: IncomingMessage, res
   const url = URL.parse(request.url ?? '/', ORIGIN) ?? new URL(ORIGIN); // `//` is a target, and no URL.
   const route = routeOf(url.pathname);
   try {
+    if (await answerProbe(url.pathname, services.probes, response)) return;
     if (route === undefined) throw new ApiFailure(failure(404, 'NotFound', `there is nothing at ${url.pathname}`));
     if (route.at === 'collection' && url.searchParams.has('watch')) {
       return await serveWatch(services.store, watchOf(route, url.searchParams), request, response);

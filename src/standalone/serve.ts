@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { Kinds } from '../api/kinds.ts';
 import { startBackend, type Backend } from '../backend/backend.ts';
 import { readInventory } from '../backend/inventory.ts';
+import { backendMetrics, sessionCounts } from '../backend/metrics.ts';
 import type { ServeConfig } from '../config/serve.ts';
 import { openEmbeddedStore } from '../embedded/store.ts';
 import { reconnectingClient } from '../ipc/reconnecting-client.ts';
@@ -9,8 +10,11 @@ import type { Clock } from '../lib/clock.ts';
 import { hostPort } from '../lib/host-port.ts';
 import type { Log } from '../lib/log.ts';
 import { VERSION } from '../lib/version.ts';
+import { createMetrics, type Metrics } from '../metrics/registry.ts';
+import { operatorMetrics } from '../operator/metrics.ts';
 import { startOperator, type Operator } from '../operator/operator.ts';
 import { localHeartbeats } from '../runtime/heartbeats.ts';
+import { serveProbes } from '../runtime/probe-server.ts';
 import type { Store } from '../runtime/store.ts';
 import { serveApi } from './api-server.ts';
 import { dataDirAt, makeDataDir, type DataDir } from './data-dir.ts';
@@ -53,7 +57,9 @@ export async function serve(options: ServeOptions): Promise<void> {
   running.defer(() => (signal.aborted ? shutDown(programs, dirs) : shutDownIfIdle(programs, dirs)));
 
   const endpoint = await startPrograms(options, programs, running);
-  const { authority, backend } = await startControl(options, { store, dirs, endpoint }, running);
+  const metrics = createMetrics();
+  const { authority, backend } = await startControl(options, { store, dirs, endpoint, metrics }, running);
+  const probes = { metrics, readiness: { gpus: backend.trouble, gateway: backend.gatewayTrouble } };
   const connector = running.use(reconnectingClient({ path: dirs.connectorSocket, name: 'serve', version: VERSION }));
   const local = `unix:${dirs.gatewaySocket}`;
   const offers = running.use(
@@ -72,9 +78,14 @@ export async function serve(options: ServeOptions): Promise<void> {
     issueTicket: async ({ claim, holderKey, expiresSeconds }) =>
       authority.issue({ claim, holderKey, lifetimeSeconds: expiresSeconds }, endpoint()),
     attach: async (claim) => ({ socket: await offers.offer(claim), libraries: prefix.clientLibraries }),
+    probes,
     failed: (err) => log.error('API request failed', { err }),
   });
   running.use(await api);
+  if (config.metricsListen !== undefined) {
+    const { port } = running.use(await serveProbes({ listen: config.metricsListen, ...probes }));
+    log.info('metrics are served', { port });
+  }
 
   await sayReady(store, options, backend.connected);
   await aborted(signal);
@@ -100,17 +111,20 @@ interface ControlOptions {
   readonly store: Store<Kinds>;
   readonly dirs: DataDir;
   readonly endpoint: () => string;
+  readonly metrics: Metrics;
 }
 
 /** Operator and backend, which know of each other only what the other's ports say. */
 async function startControl(
   { config, prefix, gpus, clock, log }: ServeOptions,
-  { store, dirs, endpoint }: ControlOptions,
+  { store, dirs, endpoint, metrics }: ControlOptions,
   running: AsyncDisposableStack,
 ): Promise<{ readonly authority: PoolAuthority; readonly backend: Backend }> {
   const backend = Promise.withResolvers<Backend>();
   const heartbeats = localHeartbeats(clock);
+  const counts = operatorMetrics(metrics, () => operator.stats());
   const operator: Operator = startOperator({
+    ...counts,
     store,
     heartbeats,
     clock,
@@ -142,7 +156,9 @@ async function startControl(
     heartbeatMs: config.heartbeatInterval.ms,
     workers: { ledgers: dirs.ledgers, turns: dirs.turns, driver: gpus.driver, environment: gpus.environment },
     socket: dirs.backendSocket,
+    onSession: sessionCounts(metrics),
   });
+  backendMetrics(metrics, node, () => started);
   backend.resolve(running.use(started));
   return { authority, backend: started };
 }

@@ -6,6 +6,7 @@ import type { SessionView } from '../../src/api/session-view.ts';
 import { failure } from '../../src/api/status.ts';
 import { apiClient } from '../../src/cli/api-client.ts';
 import { runCommand } from '../../src/cli/command.ts';
+import { createMetrics } from '../../src/metrics/registry.ts';
 import { openEmbeddedStore, type EmbeddedStore } from '../../src/embedded/store.ts';
 import { ApiFailure } from '../../src/standalone/api-failure.ts';
 import { serveApi, type TicketRequest } from '../../src/standalone/api-server.ts';
@@ -51,6 +52,7 @@ export async function commandLineFixture(): Promise<CommandLineFixture> {
     issueTicket: (request) => Promise.resolve(ticketFor(request)),
     attach: ({ namespace, name }) =>
       Promise.resolve({ socket: `/sockets/${namespace}.${name}.sock`, libraries: '/prefix/lib/aquifer/client' }),
+    probes: { readiness: { gpus: () => 'none was seen' }, metrics: createMetrics() },
     failed: (err) => {
       throw err;
     },
