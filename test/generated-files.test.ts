@@ -8,6 +8,7 @@ import { generatedPath, protoPath, serviceFiles, servicesSource } from '../scrip
 import { cliPage } from '../scripts/reference/cli-page.ts';
 import { configurationPage } from '../scripts/reference/configuration-page.ts';
 import { kindPage } from '../scripts/reference/kind-page.ts';
+import { metricsPage } from '../scripts/reference/metrics-page.ts';
 import { kindNames } from '../src/api/kinds.ts';
 
 const committed = (file: string): string => readFileSync(join(resolve(import.meta.dirname, '..'), file), 'utf8');
@@ -26,6 +27,10 @@ test('the reference page of the configuration is what its schemas make', () => {
 
 test('the reference page of the command line is what its table of verbs makes', () => {
   expect(committed('docs/reference/cli.md')).toBe(cliPage());
+});
+
+test('the reference page of the metrics is what the processes register', () => {
+  expect(committed('docs/reference/metrics.md')).toBe(metricsPage());
 });
 
 test.each(serviceFiles)('the services of %s are what their definition makes', async (file) => {

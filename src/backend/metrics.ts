@@ -106,7 +106,11 @@ function claimCounters(metrics: Metrics, samples: SamplesOf): void {
   );
   counter('aquifer_claim_launches_total', 'Kernels that the programs of a claim launched.', 'launches');
   counter('aquifer_claim_copied_to_gpu_bytes_total', 'Bytes that the programs of a claim copied to a GPU.', 'bytesIn');
-  counter('aquifer_claim_copied_from_gpu_bytes_total', 'Bytes that they copied from a GPU.', 'bytesOut');
+  counter(
+    'aquifer_claim_copied_from_gpu_bytes_total',
+    'Bytes that the programs of a claim copied from a GPU.',
+    'bytesOut',
+  );
   counter('aquifer_claim_round_trips_total', 'Calls for whose answers the programs of a claim waited.', 'roundTrips');
   counter('aquifer_claim_faults_total', 'Errors of the driver that made a context of a claim unusable.', 'faults');
   counter(

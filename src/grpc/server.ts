@@ -53,6 +53,8 @@ export interface ServerOptions {
   readonly maxRequestBytes?: number;
   /** A handler has failed otherwise than by an RpcError. */
   readonly failed: (err: unknown) => void;
+  /** A call of `method` has ended, with the word for its status. */
+  readonly answered?: (method: string, code: string) => void;
 }
 
 export interface RpcServer extends AsyncDisposable {
@@ -70,7 +72,7 @@ const KEEPALIVE = { 'grpc.keepalive_time_ms': 30_000, 'grpc.keepalive_timeout_ms
 export async function serveRpc<M extends Methods>(
   service: Service<M>,
   handlers: Handlers<M>,
-  { address, tls, maxRequestBytes = 4 * 1024 * 1024, failed }: ServerOptions,
+  { address, tls, maxRequestBytes = 4 * 1024 * 1024, failed, answered = () => undefined }: ServerOptions,
 ): Promise<RpcServer> {
   const server = new Server({
     'grpc.max_receive_message_length': maxRequestBytes,
@@ -78,7 +80,7 @@ export async function serveRpc<M extends Methods>(
     ...(tls === undefined ? {} : KEEPALIVE),
   });
   const open = new Set<AbortController>();
-  server.addService(definitionOf(service), implementationOf(service, handlers, { open, failed }));
+  server.addService(definitionOf(service), implementationOf(service, handlers, { open, failed, answered }));
   const port = await new Promise<number>((resolve, reject) => {
     server.bindAsync(address, credentialsOf(tls), (error, bound) => (error === null ? resolve(bound) : reject(error)));
   });
@@ -104,6 +106,7 @@ interface Life {
   /** Every call that was begun and is not answered. */
   readonly open: Set<AbortController>;
   readonly failed: (err: unknown) => void;
+  readonly answered: (method: string, code: string) => void;
 }
 
 type AnyHandler = (request: unknown, context: CallContext | StreamContext<unknown>) => unknown;
@@ -114,11 +117,25 @@ function implementationOf<M extends Methods>(
   life: Life,
 ): UntypedServiceImplementation {
   const entries = Object.entries(service.methods).map(([name, method]) => {
-    const handler = handlers[name] as AnyHandler;
+    const handler = counted(handlers[name] as AnyHandler, (code) => life.answered(name, code));
     return [name, method.streams ? streaming(handler, life) : answering(handler, life)];
   });
   return Object.fromEntries(entries) as UntypedServiceImplementation;
 }
+
+/** Tells of each call how it ended. */
+const counted =
+  (handler: AnyHandler, ended: (code: string) => void): AnyHandler =>
+  async (request, context) => {
+    try {
+      const response = await handler(request, context);
+      ended('OK');
+      return response;
+    } catch (error) {
+      ended(error instanceof RpcError ? error.code : 'INTERNAL');
+      throw error;
+    }
+  };
 
 const answering =
   (handler: AnyHandler, life: Life) =>

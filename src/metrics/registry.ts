@@ -1,4 +1,5 @@
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { VERSION } from '../lib/version.ts';
 
 /** A metric as its users see it. Labels are of closed sets: kinds, reasons, pools; names of claims only where a node says what each of its own uses. */
 export interface Metric<Label extends string = never> {
@@ -13,11 +14,20 @@ export type Labels<Label extends string> = Readonly<Record<Label, string>>;
 /** One value of a metric and its labels. */
 export type Sample<Label extends string> = readonly [labels: Labels<Label>, value: number];
 
+export interface Described {
+  readonly name: string;
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly help: string;
+  readonly labels: readonly string[];
+}
+
 /** The metrics of a process. */
 export interface Metrics {
   readonly contentType: string;
   /** All of them, as Prometheus reads it. */
   text(): Promise<string>;
+  /** Those that are Aquifer's own, in the order of their registration. */
+  described(): readonly Described[];
   /** Returns what counts one more. */
   counter<L extends string>(metric: Metric<L>): (labels: Labels<L>) => void;
   /** Returns what takes one measurement. `buckets` are upper bounds. */
@@ -40,13 +50,18 @@ export function createMetrics(): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   for (const name of MISNAMED) registry.removeSingleMetric(name);
-  const settings = <L extends string>({ name, help, labels = [] }: Metric<L>) => {
+  const described: Described[] = [];
+  const settings = <L extends string>(type: Described['type'], { name, help, labels = [] }: Metric<L>) => {
+    described.push({ name, type, help, labels });
     return { name, help, labelNames: [...labels], registers: [registry] };
   };
 
+  const build = { name: 'aquifer_build_info', help: 'Always 1; the label says which version runs.' } as const;
+  new Gauge(settings('gauge', { ...build, labels: ['version'] })).set({ version: VERSION }, 1);
   let scrapes = 0;
   return {
     contentType: registry.contentType,
+    described: () => described,
     text() {
       scrapes += 1;
       return registry.metrics();
@@ -61,18 +76,18 @@ export function createMetrics(): Metrics {
     },
 
     counter(metric) {
-      const counter = new Counter(settings(metric));
+      const counter = new Counter(settings('counter', metric));
       return (labels) => counter.inc(labels, 1);
     },
 
     histogram({ buckets, ...metric }) {
-      const histogram = new Histogram({ ...settings(metric), buckets: [...buckets] });
+      const histogram = new Histogram({ ...settings('histogram', metric), buckets: [...buckets] });
       return (labels, value) => histogram.observe(labels, value);
     },
 
     gauge(metric, read) {
       new Gauge({
-        ...settings(metric),
+        ...settings('gauge', metric),
         collect() {
           this.reset();
           for (const [labels, value] of read()) this.set(labels, value);
@@ -82,7 +97,7 @@ export function createMetrics(): Metrics {
 
     readCounter(metric, read) {
       new Counter({
-        ...settings(metric),
+        ...settings('counter', metric),
         collect() {
           this.reset();
           for (const [labels, value] of read()) this.inc(labels, value);

@@ -40,6 +40,8 @@ export interface ClusterOptions extends Pick<OperatorOptions, 'onPass' | 'onBoun
   readonly signal: AbortSignal;
   /** Told of the replica as soon as there is one. */
   readonly started: (replica: Replica) => void;
+  /** Told of each call of a node's agent and how it ended. */
+  readonly onCall: (method: string, code: string) => void;
 }
 
 /** Runs one replica of the operator of a cluster until the signal: reconcilers while it leads, the node agents' API always. */
@@ -100,7 +102,7 @@ interface NodeApiParts {
   readonly leader: ReturnType<typeof leading>;
 }
 
-function nodeApi({ config, connection, clock, log }: ClusterOptions, parts: NodeApiParts): Promise<RpcServer> {
+function nodeApi({ config, connection, clock, log, onCall }: ClusterOptions, parts: NodeApiParts): Promise<RpcServer> {
   const { authority, pods, lease, leader } = parts;
   const { host, port } = config.nodeApiListen;
   const getPod = async (namespace: string, name: string) => {
@@ -123,6 +125,7 @@ function nodeApi({ config, connection, clock, log }: ClusterOptions, parts: Node
         reviews: tokenReviews(connection, AUDIENCE),
         pods: { get: getPod },
         enrolments: enrolments(authority, lease),
+        answered: onCall,
       }),
     clock,
     log,

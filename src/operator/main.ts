@@ -8,7 +8,7 @@ import { serveProbes } from '../runtime/probe-server.ts';
 import { systemClock } from '../runtime/system-clock.ts';
 import { apiContact } from './api-contact.ts';
 import { runCluster } from './cluster.ts';
-import { operatorMetrics } from './metrics.ts';
+import { nodeCallCounts, operatorMetrics } from './metrics.ts';
 import type { Replica } from './replica.ts';
 
 const HELP = {
@@ -34,6 +34,7 @@ async function run(config: OperatorConfig, signal: AbortSignal): Promise<void> {
   await using probes = await serveProbes({ listen: config.listen, readiness: { api: contact.check }, metrics });
   log.info('standing by', { port: probes.port, lease: `${config.namespace}/${config.leaseName}` });
   const started = (now: Replica): void => void (replica = now);
-  await runCluster({ config, connection, clock: systemClock, log, signal, started, ...counts });
+  const onCall = nodeCallCounts(metrics);
+  await runCluster({ config, connection, clock: systemClock, log, signal, started, onCall, ...counts });
   log.info('stopped', {});
 }

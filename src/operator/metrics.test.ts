@@ -23,6 +23,10 @@ const stats: OperatorStats = {
     { pool: 'default', phase: 'Bound', reason: 'Bound', count: 3 },
     { pool: '', phase: 'Pending', reason: 'PoolNotFound', count: 1 },
   ],
+  nodes: [
+    { node: 'gpu-1', isReady: true, reason: 'AgentReady' },
+    { node: 'gpu-2', isReady: false, reason: 'AgentLost' },
+  ],
   queued: { vgpuclaim: 7, gpunode: 0, gpupool: 0 },
   informers: { VGPUClaim: { objects: 4, lists: 2, failures: 1, following: false } },
 };
@@ -50,6 +54,8 @@ describe('operatorMetrics', () => {
         'aquifer_pool_promised_compute_ratio{pool="default"} 0.25',
         'aquifer_claims{pool="default",phase="Bound",reason="Bound"} 3',
         'aquifer_claims{pool="",phase="Pending",reason="PoolNotFound"} 1',
+        'aquifer_node_ready{node="gpu-1",reason="AgentReady"} 1',
+        'aquifer_node_ready{node="gpu-2",reason="AgentLost"} 0',
         'aquifer_workqueue_depth{controller="vgpuclaim"} 7',
         'aquifer_informer_objects{kind="VGPUClaim"} 4',
         'aquifer_informer_lists_total{kind="VGPUClaim"} 2',

@@ -26,6 +26,14 @@ export function operatorMetrics(metrics: Metrics, read: () => OperatorStats | un
     () => (stats()?.claims ?? []).map(({ count, ...labels }) => [labels, count]),
   );
   metrics.gauge(
+    {
+      name: 'aquifer_node_ready',
+      help: 'Whether the agent of a node with GPUs reports: 1 or 0, and why.',
+      labels: ['node', 'reason'],
+    },
+    () => (stats()?.nodes ?? []).map(({ node, isReady, reason }) => [{ node, reason }, Number(isReady)]),
+  );
+  metrics.gauge(
     { name: 'aquifer_workqueue_depth', help: 'Objects that wait for a pass.', labels: ['controller'] },
     () => Object.entries(stats()?.queued ?? {}).map(([controller, depth]) => [{ controller }, depth]),
   );
@@ -100,4 +108,14 @@ function registerInformers(metrics: Metrics, informers: () => readonly (readonly
     { name: 'aquifer_informer_failures_total', help: 'Lists and watches that failed.', labels },
     samples(({ failures }) => failures),
   );
+}
+
+/** Counts the calls of node agents by how they end. */
+export function nodeCallCounts(metrics: Metrics): (method: string, code: string) => void {
+  const calls = metrics.counter({
+    name: 'aquifer_node_api_calls_total',
+    help: 'Calls of the agents of nodes that have ended, by method and status code.',
+    labels: ['method', 'code'],
+  });
+  return (method, code) => calls({ method, code });
 }

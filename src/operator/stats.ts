@@ -1,4 +1,4 @@
-import type { VGPUClaim } from '../api/kinds.ts';
+import type { GPUNode, VGPUClaim } from '../api/kinds.ts';
 import type { InformerStats } from '../runtime/informer.ts';
 import { conditionOf } from './condition.ts';
 import { poolAmounts, type PoolAmounts } from './gpu-pool/status.ts';
@@ -15,10 +15,19 @@ export interface ClaimCount {
   readonly count: number;
 }
 
+/** A node with GPUs, as its status says. */
+export interface NodeStanding {
+  readonly node: string;
+  readonly isReady: boolean;
+  /** Why it is or is not. */
+  readonly reason: string;
+}
+
 /** How an operator stands, for metrics. */
 export interface OperatorStats {
   readonly pools: ReadonlyMap<string, PoolAmounts>;
   readonly claims: readonly ClaimCount[];
+  readonly nodes: readonly NodeStanding[];
   /** By name of the controller. */
   readonly queued: Readonly<Record<string, number>>;
   /** By kind. */
@@ -41,6 +50,7 @@ export function statsOf({ informers, queues, inventory, pods }: StatsParts): Ope
   return {
     pools: new Map(amounts),
     claims: countClaims(informers.claims.list(), (pool) => snapshot.pools.has(pool)),
+    nodes: informers.nodes.list().map(standingOf),
     queued: {
       vgpuclaim: queues.claims.depth,
       gpunode: queues.nodes.depth,
@@ -54,6 +64,11 @@ export function statsOf({ informers, queues, inventory, pods }: StatsParts): Ope
       ...(pods === undefined ? {} : { Pod: pods.informer.stats }),
     },
   };
+}
+
+function standingOf({ metadata, status }: GPUNode): NodeStanding {
+  const ready = conditionOf(status?.conditions, 'Ready');
+  return { node: metadata.name, isReady: ready?.status === 'True', reason: ready?.reason ?? '' };
 }
 
 function countClaims(claims: readonly VGPUClaim[], isPool: (name: string) => boolean): readonly ClaimCount[] {

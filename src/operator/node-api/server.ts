@@ -15,6 +15,7 @@ export interface NodeApiOptions extends CallerDeps {
   readonly enrolments: Enrolments;
   /** Undefined while another replica leads. */
   readonly leader: () => Leader | undefined;
+  readonly answered?: (method: string, code: string) => void;
 }
 
 /** No request of an agent is near as long. */
@@ -22,7 +23,7 @@ const MAX_REQUEST_BYTES = 64 * 1024;
 
 /** Serves the agents of nodes, each for its own node and nothing else. */
 export function serveNodeApi(options: NodeApiOptions): Promise<RpcServer> {
-  const { address, tls, log, leader } = options;
+  const { address, tls, log, leader, answered } = options;
   const leading = (): Leader => {
     const now = leader();
     if (now !== undefined) return now;
@@ -35,6 +36,7 @@ export function serveNodeApi(options: NodeApiOptions): Promise<RpcServer> {
     tls,
     maxRequestBytes: MAX_REQUEST_BYTES,
     failed: (err) => log.error('call of a node agent failed', { err }),
+    ...(answered === undefined ? {} : { answered }),
   });
 }
 
