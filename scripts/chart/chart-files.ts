@@ -1,17 +1,17 @@
-import { basename, join } from 'node:path';
+import { basename, join, relative } from 'node:path';
 import { kindNames } from '../../src/api/kinds.ts';
 import { crdFile, crdYaml } from '../crds/crd.ts';
 
 const FILES = 'deploy/helm/aquifer/files';
-const ADMISSION = 'deploy/admission/pods.yaml';
+const COPIED = ['deploy/admission/pods.yaml', 'deploy/dashboards/aquifer.rules.yaml'];
 
 export interface ChartFile {
   readonly file: string;
   readonly text: string;
 }
 
-/** The files of the chart that are made of others: the definitions of the kinds, and what admits pods. */
+/** The files of the chart that are made of others: the definitions of the kinds, what admits pods, and the alerts. */
 export function chartFiles(read: (path: string) => string): readonly ChartFile[] {
   const crds = kindNames.map((kind) => ({ file: join(FILES, 'crds', basename(crdFile(kind))), text: crdYaml(kind) }));
-  return [...crds, { file: join(FILES, 'admission', basename(ADMISSION)), text: read(ADMISSION) }];
+  return [...crds, ...COPIED.map((path) => ({ file: join(FILES, relative('deploy', path)), text: read(path) }))];
 }

@@ -27,7 +27,7 @@ const PROCESSES: Readonly<Record<string, readonly Part[]>> = {
 };
 
 /** The metrics of Aquifer's own that each process has. */
-export function metricsByProcess(): ReadonlyMap<string, readonly Described[]> {
+function metricsByProcess(): ReadonlyMap<string, readonly Described[]> {
   return new Map(Object.entries(PROCESSES).map(([name, parts]) => [name, describedBy(parts)]));
 }
 

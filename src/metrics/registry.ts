@@ -47,9 +47,7 @@ const MISNAMED = ['nodejs_active_resources_total', 'nodejs_active_handles_total'
 
 /** A registry that has the metrics of the process itself, under the names that all programs have for them. */
 export function createMetrics(): Metrics {
-  const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
-  for (const name of MISNAMED) registry.removeSingleMetric(name);
+  const registry = registryOfProcess();
   const described: Described[] = [];
   const settings = <L extends string>(type: Described['type'], { name, help, labels = [] }: Metric<L>) => {
     described.push({ name, type, help, labels });
@@ -67,13 +65,7 @@ export function createMetrics(): Metrics {
       return registry.metrics();
     },
 
-    shared<T>(read: () => T) {
-      let last: { readonly scrape: number; readonly value: T } | undefined;
-      return () => {
-        if (last?.scrape !== scrapes) last = { scrape: scrapes, value: read() };
-        return last.value;
-      };
-    },
+    shared: (read) => oncePer(() => scrapes, read),
 
     counter(metric) {
       const counter = new Counter(settings('counter', metric));
@@ -104,5 +96,21 @@ export function createMetrics(): Metrics {
         },
       });
     },
+  };
+}
+
+function registryOfProcess(): Registry {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  for (const name of MISNAMED) registry.removeSingleMetric(name);
+  return registry;
+}
+
+/** Reads once for each value of `round`. */
+function oncePer<T>(round: () => number, read: () => T): () => T {
+  let last: { readonly round: number; readonly value: T } | undefined;
+  return () => {
+    if (last?.round !== round()) last = { round: round(), value: read() };
+    return last.value;
   };
 }

@@ -7,6 +7,7 @@ import { loadConfig } from '../../src/config/load.ts';
 import { operatorSchema } from '../../src/config/operator.ts';
 import { VERSION } from '../../src/lib/version.ts';
 import { helm, CHART, podOf, render } from '../support/chart.ts';
+import { RULES } from '../support/dashboards.ts';
 
 jest.setTimeout(600_000); // The first one builds helm.
 
@@ -154,4 +155,13 @@ test('has Prometheus look at ports that pods have', async () => {
   const containers = PODS.flatMap(([kind, name]) => podOf(objects, kind, name).containers);
   const ports = containers.flatMap((container) => container.ports ?? []).map(({ name }) => name);
   expect(wanted.filter((port) => !ports.includes(port))).toEqual([]);
+});
+
+test('gives Prometheus the alerts as they are in deploy, unless told not to', async () => {
+  const shipped = parse(readFileSync(RULES, 'utf8')) as unknown;
+  const rule = async (values: readonly string[]) =>
+    (await render(values)).find(({ kind }) => kind === 'PrometheusRule');
+  expect((await rule(['podMonitor.enabled=true']))?.spec).toEqual(shipped);
+  expect(await rule(['podMonitor.enabled=true', 'podMonitor.alerts=false'])).toBeUndefined();
+  expect(await rule([])).toBeUndefined();
 });

@@ -30,6 +30,12 @@ export class BackgroundProgram {
     return existsSync(this.#logFile) ? readFileSync(this.#logFile, 'utf8') : '';
   }
 
+  /** The lines of its log that are JSON. */
+  logLines(): readonly Readonly<Record<string, unknown>>[] {
+    const lines = this.log.split('\n').filter((line) => line.startsWith('{') && line.endsWith('}'));
+    return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  }
+
   /** Starts it and waits until `isReady`. @throws Error with what it said when it ends or is not ready in time. */
   async start(isReady: () => Promise<boolean>, timeoutMs: number): Promise<void> {
     const log = openSync(this.#logFile, 'a');

@@ -2,15 +2,11 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
-import { join } from 'node:path';
-import { runAgent } from '../../src/backend/agent.ts';
-import { backendSchema } from '../../src/config/backend.ts';
-import { loadConfig } from '../../src/config/load.ts';
+import { join, resolve } from 'node:path';
 import { connectLines } from '../../src/ipc/line-client.ts';
-import { systemClock } from '../../src/runtime/system-clock.ts';
 import { agentToken, mountServiceAccount } from './agent-token.ts';
 import { BackgroundProgram } from './background-program.ts';
-import { recordingLog } from './builders.ts';
+import { uniqueName } from './conformance/fixture.ts';
 import { eventually } from './eventually.ts';
 import { FakeKubelet } from './fake-kubelet.ts';
 import type { KubeFixture } from './kube-fixture.ts';
@@ -19,6 +15,7 @@ import { PREFIX, type Ran } from './serve.ts';
 
 const SLOT = 'aquifer.dev/slot';
 const START_MS = 60_000;
+const AGENT_MAIN = resolve(import.meta.dirname, '../../src/backend/main.ts');
 
 export interface ClusterNodeOptions {
   readonly name: string;
@@ -44,6 +41,9 @@ export interface ClusterNode extends AsyncDisposable {
   run(slot: string, pod: RunningPod, command: readonly string[]): Promise<Ran>;
   /** How many programs of this node compute. */
   computing(): Promise<number>;
+  /** Where the agent tells its metrics. */
+  metricsAddress(): string;
+  stopAgent(): Promise<void>;
   restartAgent(): Promise<void>;
   stopConnector(): Promise<void>;
   startConnector(): Promise<void>;
@@ -64,7 +64,7 @@ export async function startClusterNode(options: ClusterNodeOptions): Promise<Clu
   const endpoint = options.softwareGpus === undefined ? [] : [`--endpoint=${listenOf(run)}`];
   const startAgent = await agentStarter(kubelet, options, endpoint);
   let agent = await startAgent();
-  stack.defer(() => agent());
+  stack.defer(() => agent.stop());
   const startConnector = native.connector;
   let connector = await startConnector();
   stack.defer(() => connector[Symbol.asyncDispose]());
@@ -87,8 +87,10 @@ export async function startClusterNode(options: ClusterNodeOptions): Promise<Clu
         LD_LIBRARY_PATH: join(PREFIX, 'lib/aquifer/client'),
       }),
     computing: () => sessionsOf(join(run, 'connector.sock')),
+    metricsAddress: () => `127.0.0.1:${agent.port}`,
+    stopAgent: () => agent.stop(),
     async restartAgent() {
-      await agent();
+      await agent.stop();
       agent = await startAgent();
     },
     stopConnector: async () => connector[Symbol.asyncDispose](),
@@ -134,12 +136,18 @@ const listenOf = (run: string): string =>
   (JSON.parse(readFileSync(join(run, 'gateway.json'), 'utf8')) as { readonly listen: readonly string[] }).listen[0] ??
   '';
 
-/** What starts an agent, and resolves to what stops it. */
+interface Agent {
+  /** Where it answers probes. */
+  readonly port: number;
+  readonly stop: () => Promise<void>;
+}
+
+/** What starts agents, each in a process of its own. */
 async function agentStarter(
   kubelet: FakeKubelet,
   { name, kube, operator, operatorCa, softwareGpus }: ClusterNodeOptions,
   more: readonly string[],
-): Promise<() => Promise<() => Promise<void>>> {
+): Promise<() => Promise<Agent>> {
   const file = (path: string): string => join(kubelet.directory, path);
   writeFileSync(file('operator-ca.crt'), operatorCa);
   writeFileSync(file('operator-token'), await agentToken(kube.connection, 'aquifer', name));
@@ -159,19 +167,13 @@ async function agentStarter(
     ...(softwareGpus === undefined ? [] : [`--software-gpus=${softwareGpus}`]),
     ...more,
   ];
-  const config = loadConfig(backendSchema, { argv, env: {}, readFile: () => '' });
-  if (!config.ok) throw new Error(JSON.stringify(config.error));
+  const command = ['env', `AQUIFER_PREFIX=${PREFIX}`, process.execPath, AGENT_MAIN, ...argv];
   return async () => {
-    const stop = new AbortController();
-    const log = recordingLog();
-    const env = { AQUIFER_PREFIX: PREFIX };
-    const ended = runAgent({ config: config.value, env, clock: systemClock, log, signal: stop.signal });
-    const hasStarted = () => log.lines.some(({ text: line }) => line === 'agent started');
-    await Promise.race([eventually(hasStarted, Boolean, START_MS), ended]);
-    return async () => {
-      stop.abort();
-      await ended;
-    };
+    const logFile = file(`agent-${uniqueName('log')}`);
+    const program = new BackgroundProgram('agent', command, logFile);
+    const started = () => program.logLines().find(({ message }) => message === 'agent started');
+    await program.start(() => Promise.resolve(started() !== undefined), START_MS);
+    return { port: Number(started()?.['port']), stop: () => program.end('SIGTERM') };
   };
 }
 

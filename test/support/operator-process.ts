@@ -16,6 +16,8 @@ export interface OperatorProcess extends AsyncDisposable {
   log(): readonly Readonly<Record<string, unknown>>[];
   /** Where it serves node agents. */
   nodeApi(): Promise<string>;
+  /** Where it answers probes. */
+  metricsAddress(): string;
   /** GET of its probe server. */
   probe(path: string): Promise<{ readonly status: number; readonly text: string }>;
   leads(): Promise<boolean>;
@@ -44,10 +46,7 @@ export async function startOperatorProcess(
   const lease = args.includes('--lease-duration') ? [] : ['--lease-duration', '3s'];
   const command = [...main, ...words, ...lease, ...args];
   const program = new BackgroundProgram('operator', command, join(folder, 'log'));
-  const log = (): Record<string, unknown>[] =>
-    program.log
-      .split('\n')
-      .flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as Record<string, unknown>] : []));
+  const log = () => program.logLines();
   const portOf = (): unknown => log().find(({ message }) => message === 'standing by')?.['port'];
   await program.start(() => Promise.resolve(portOf() !== undefined), START_MS);
 
@@ -55,10 +54,12 @@ export async function startOperatorProcess(
     const response = await fetch(`http://127.0.0.1:${String(portOf())}${path}`);
     return { status: response.status, text: await response.text() };
   };
+  const metricsAddress = (): string => `127.0.0.1:${String(portOf())}`;
   const nodeApiPort = (): unknown => log().find(({ message }) => message === 'serving node agents')?.['port'];
   return {
     pid: program.pid,
     log,
+    metricsAddress,
     nodeApi: async () =>
       `ipv4:127.0.0.1:${String(await eventually(nodeApiPort, (port) => port !== undefined, START_MS))}`,
     probe,
