@@ -12,7 +12,7 @@ const ROOT = resolve(import.meta.dirname, '../..');
 /** The commands of the README that a user types on one host, in their order. */
 function commands(): readonly string[] {
   const text = readFileSync(join(ROOT, 'README.md'), 'utf8');
-  const section = text.slice(text.indexOf('## Use it on one host'), text.indexOf('## What works today'));
+  const [, section = ''] = /^## Use it on one host$(.*?)^## /ms.exec(text) ?? [];
   return [...section.matchAll(/```sh\n([^`]*)```/g)].flatMap(([, block = '']) => block.trim().split('\n'));
 }
 
