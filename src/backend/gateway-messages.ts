@@ -27,6 +27,9 @@ const program = z
   .nullish()
   .catch(undefined); // Told by a connector for people to read: it is not worth a refusal.
 
+const channel = z.enum(['unix', 'tcp', 'vsock']);
+const peer = z.object({ kind: channel, address: z.string().max(256).nullish() });
+
 /** What the gateway asks for (native/control/README.md). Fields that we have no use for are not looked at. */
 export const requests = {
   enrol: z.object({ csrPem: z.string().max(16_384) }),
@@ -34,10 +37,12 @@ export const requests = {
     session: sessionId,
     ticket,
     holder: z.string().max(64),
-    peer: z.object({ kind: z.enum(['unix', 'tcp']), address: z.string().max(256).nullish() }),
+    peer,
     program,
   }),
   renew: z.object({ ticket: z.string().max(32_768), holderKey: z.string().max(64) }),
+  /** Its program reaches this host over another channel now. */
+  moved: z.object({ session: sessionId, peer }),
   inspect: z.object({ ticket }),
   sessionEnded: z.object({ session: sessionId, reason: z.string().max(64).nullish() }),
   sessions: z.object({
@@ -49,7 +54,7 @@ export const requests = {
           /** Seconds since 1970. */
           startedAt: z.int().min(0),
           program,
-          transport: z.enum(['unix', 'tls']),
+          channel,
         }),
       )
       .max(65_536),

@@ -35,6 +35,11 @@ export function gatewayService(
     admit: (request) => admitSession(deps, request),
     renew: async ({ ticket, holderKey }) => ({ ticket: await authority.renew(ticket, holderKey) }),
     inspect: async ({ ticket }) => ({ vgpus: ticket.vgpus.map((vgpu) => inspected(deps, ticket.claim.uid, vgpu)) }),
+    moved: async ({ session, peer }) => {
+      registry.moved(session, peer.kind, peer.address ?? '');
+      log.info('session moved', { session, channel: peer.kind });
+      return {};
+    },
     sessionEnded: async ({ session, reason }) => {
       const why = reason ?? 'Unknown';
       const ended = registry.remove(session, why);
@@ -76,7 +81,7 @@ async function admitSession(deps: GatewayServiceDeps, request: Admit): Promise<J
     claim: ticket.claim,
     vgpus: decision.value,
     startedAt: clock.now(),
-    transport: peer.kind === 'unix' ? 'unix' : 'tls',
+    channel: peer.kind,
     peer: peer.address ?? '',
     program: programOf(program),
   });
@@ -134,7 +139,7 @@ function rebuilt(session: ReportedSession, ledgers: readonly LedgerOf[]): Sessio
       computePercent: ledger.computePercent,
     })),
     startedAt: new Date(session.startedAt * 1000),
-    transport: session.transport,
+    channel: session.channel,
     peer: '',
     program: programOf(session.program),
   };

@@ -12,7 +12,7 @@ const session = (id: string, claim: string, gpu = 'GPU-0'): Session => ({
   claim: { namespace: 'team-a', name: claim, uid: `uid of ${claim}` },
   vgpus: [{ index: 0, gpu, memoryBytes: 4 * GiB, computePercent: 25 }],
   startedAt: new Date(0),
-  transport: 'tls',
+  channel: 'tcp',
   peer: '',
   program: {},
 });

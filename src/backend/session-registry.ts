@@ -14,6 +14,9 @@ export interface ClaimReference {
   readonly uid: string;
 }
 
+/** How a program reaches this node: a unix socket in clear, TCP and vsock under TLS from end to end. */
+export type Channel = 'unix' | 'tcp' | 'vsock';
+
 /** A session that was admitted and has not ended. */
 export interface Session {
   /** 32 hexadecimal digits. */
@@ -21,7 +24,7 @@ export interface Session {
   readonly claim: ClaimReference;
   readonly vgpus: readonly VgpuShare[];
   readonly startedAt: Date;
-  readonly transport: 'unix' | 'tls';
+  readonly channel: Channel;
   readonly peer: string;
   readonly program: { readonly pid?: number; readonly name?: string };
 }
@@ -35,6 +38,8 @@ export interface SessionRegistry {
   /** The claim has nothing here any more. */
   forget(claimUid: string): void;
   add(session: Session): void;
+  /** Its program reaches the node another way now. */
+  moved(id: string, channel: Channel, peer: string): void;
   remove(id: string, reason: string): Session | undefined;
   /** Forgets all sessions but these; those that were not known are taken in as `rebuild` has them. */
   replace(living: ReadonlySet<string>, rebuild: (id: string) => Session | undefined): void;
@@ -63,6 +68,10 @@ export function createSessionRegistry(told: SessionListener = () => undefined): 
     add(session) {
       set(new Map(sessions).set(session.session, session));
       told(session, undefined);
+    },
+    moved(id, channel, peer) {
+      const known = sessions.get(id);
+      if (known !== undefined) set(new Map(sessions).set(id, { ...known, channel, peer }));
     },
     remove(id, reason) {
       const known = sessions.get(id);

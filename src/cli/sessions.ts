@@ -42,14 +42,14 @@ interface RowOptions {
 }
 
 function rows(sessions: readonly SessionView[], { wide, everywhere, now }: RowOptions): readonly (readonly string[])[] {
-  const header = ['CLAIM', 'SESSION', 'PID', 'PROGRAM', 'TRANSPORT', 'MEMORY', 'COMPUTE', 'AGE'];
+  const header = ['CLAIM', 'SESSION', 'PID', 'PROGRAM', 'CHANNEL', 'MEMORY', 'COMPUTE', 'AGE'];
   const row = (session: SessionView): readonly string[] => [
     ...(everywhere ? [session.namespace] : []),
     session.claim,
     wide ? session.session : session.session.slice(0, 12),
     String(session.pid ?? ''),
     session.program ?? '',
-    session.transport,
+    session.channel,
     memoryOf(session),
     computeOf(session),
     formatAge(now.getTime() - Date.parse(session.startedAt)),

@@ -10,7 +10,7 @@ export function sessionViews(sessions: readonly Session[], usage: UsageSample): 
 }
 
 function viewOf(
-  { session, claim, program, transport, peer, startedAt, vgpus }: Session,
+  { session, claim, program, channel, peer, startedAt, vgpus }: Session,
   usage: UsageSample,
 ): SessionView {
   const own = usage.sessions.filter((of) => of.session === session);
@@ -20,7 +20,7 @@ function viewOf(
     claim: claim.name,
     ...(program.pid === undefined ? {} : { pid: program.pid }),
     ...(program.name === undefined ? {} : { program: program.name }),
-    transport,
+    channel,
     ...(peer === '' ? {} : { peer }),
     startedAt: startedAt.toISOString(),
     vgpus: vgpus.map(({ gpu, memoryBytes, computePercent }) => {

@@ -161,7 +161,7 @@ describe('sessions', () => {
       claim: 'trainer',
       pid: 4711,
       program: './train',
-      transport: 'unix',
+      channel: 'unix',
       startedAt: '2026-01-31T12:00:00Z',
       vgpus: [
         {
@@ -177,8 +177,8 @@ describe('sessions', () => {
     fixture.setTime(42);
     expect((await fixture.run(['sessions'])).stdout).toBe(
       [
-        'CLAIM     SESSION        PID    PROGRAM   TRANSPORT   MEMORY    COMPUTE   AGE',
-        'trainer   0123456789ab   4711   ./train   unix        3Mi/2Gi   29%/30%   42s',
+        'CLAIM     SESSION        PID    PROGRAM   CHANNEL   MEMORY    COMPUTE   AGE',
+        'trainer   0123456789ab   4711   ./train   unix      3Mi/2Gi   29%/30%   42s',
         '',
       ].join('\n'),
     );

@@ -39,7 +39,7 @@ test('the same program computes through TLS with a ticket, as on another host', 
   writeFileSync(ticket, (await serve.cli(['ticket', 'trainer'])).stdout);
   const elsewhere = { XDG_STATE_HOME: join(directory, 'other-host'), AQUIFER_DATA_DIR: '/nonexistent' };
   const running = serve.start(['run', '--ticket', ticket, '--', matmul, KERNELS, '64', '3'], { env: elsewhere });
-  expect((await programsAtWork(serve)).map(({ transport }) => transport)).toEqual(['tls']);
+  expect((await programsAtWork(serve)).map(({ channel }) => channel)).toEqual(['tcp']);
   const ran = await running.ended;
   expect(ran.stdout).toMatch(/0 wrong\n$/);
   expect(ran.code).toBe(0);
@@ -61,17 +61,17 @@ test('a second serve on the same data directory names the first', async () => {
 
 test('a claim that is deleted ends its program with a CUDA error and gives everything back', async () => {
   const running = serve.start(['run', '--claim', 'trainer', '--', matmul, KERNELS, '64', '30']);
-  expect((await programsAtWork(serve)).map(({ transport }) => transport)).toEqual(['unix']);
+  expect((await programsAtWork(serve)).map(({ channel }) => channel)).toEqual(['unix']);
   expect(await serve.cli(['delete', 'vgpu', 'trainer'])).toMatchObject({ code: 0 });
   const ran = await running.ended;
   expect(ran.stderr).toContain('CUDA_ERROR_DEVICE_UNAVAILABLE (46)');
-  expect(await transports(serve)).toEqual([]);
+  expect(await channels(serve)).toEqual([]);
   await eventually(
     () => promisedBy(serve),
     ({ memory }) => memory === '0',
   );
 }, 60_000);
 
-async function transports(of: Serve): Promise<readonly string[]> {
-  return (await sessionsOf(of)).map(({ transport }) => transport);
+async function channels(of: Serve): Promise<readonly string[]> {
+  return (await sessionsOf(of)).map(({ channel }) => channel);
 }

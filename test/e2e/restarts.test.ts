@@ -56,11 +56,11 @@ async function standing(): Promise<unknown> {
     () => sessionsOf(serve),
     (now) => now.length === 2,
   );
-  const views = sessions.map(({ session, claim: of, pid, transport, vgpus }) => ({
+  const views = sessions.map(({ session, claim: of, pid, channel, vgpus }) => ({
     session,
     claim: of,
     pid,
-    transport,
+    channel,
     vgpus: vgpus.map(({ gpu, memoryLimitBytes, computePercent }) => ({ gpu, memoryLimitBytes, computePercent })),
   }));
   return { sessions: views.toSorted((a, b) => a.claim.localeCompare(b.claim)), promised: await promisedBy(serve) };

@@ -3,9 +3,11 @@
 //!     Idle ──due──> Resolving ──address──> Connecting ──> Open (TLS, hello) ──> up
 //!       ^               └──────────────────────┴────────────────┴── failure: the next address, after a while
 //!       └── back-off
+//!
+//! On TCP it looks now and then whether the way without a network is there again, and takes it when nothing is asked.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::ToSocketAddrs;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,11 +17,12 @@ use aquifer_control::poll::Poller;
 use aquifer_control::questions::{Answer, HELLO_ID, Questions};
 use aquifer_control::refusal::Refusal;
 use aquifer_control::tls_link::{Socket, TlsLink};
-use aquifer_control::{info, tcp, tls, unix_socket, warning};
+use aquifer_control::{info, tcp, tls, warning};
 use rustls::{ClientConfig, ClientConnection};
 use serde_json::{Map, Value, json};
 
-use crate::ticket_file::Address;
+use crate::address::{Address, Reached};
+use crate::better_way::BetterWay;
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
@@ -32,13 +35,6 @@ pub struct GatewayKey {
     pub node: String,
     pub addresses: Vec<Address>,
     pub ca_pem: String,
-}
-
-/// Where data connections go to: as the control connection that stands now.
-#[derive(Debug, Clone)]
-pub enum Reached {
-    Unix(std::path::PathBuf),
-    Tcp(SocketAddr),
 }
 
 /// What came of it.
@@ -63,6 +59,9 @@ pub struct GatewayLink<A> {
     stage: Stage,
     reached: Option<Reached>,
     next_address: usize,
+    better_way: BetterWay,
+    /// Whether the gateway has answered hello since the last failure.
+    was_up: bool,
     retry: Duration,
     /// When to try again, or when the attempt has lasted too long.
     due: Option<Instant>,
@@ -82,6 +81,8 @@ impl<A> GatewayLink<A> {
             stage: Stage::Idle,
             reached: None,
             next_address: 0,
+            better_way: BetterWay::default(),
+            was_up: false,
             retry: FIRST_RETRY,
             due: Some(Instant::now()),
             questions: Questions::default(),
@@ -137,6 +138,7 @@ impl<A> GatewayLink<A> {
         } else if self.due.is_none() && matches!(self.stage, Stage::Idle) && !tickets.is_empty() {
             self.due = Some(now);
         }
+        let better_at = self.look_for_a_better_way(poller, now);
         let late = self
             .questions
             .late(now)
@@ -166,6 +168,7 @@ impl<A> GatewayLink<A> {
             late,
             self.due
                 .into_iter()
+                .chain(better_at)
                 .chain(self.questions.next_deadline())
                 .min(),
         )
@@ -186,14 +189,9 @@ impl<A> GatewayLink<A> {
         self.due = Some(Instant::now() + CONNECT_WITHIN);
         let begun = match self.address().cloned() {
             None => Err(io::Error::other("no address")),
-            Some(Address::Unix(path)) => {
-                self.reached = Some(Reached::Unix(path.clone()));
-                unix_socket::connect(&path)
-                    .and_then(|stream| self.open(poller, Socket::new(stream.into())?, true))
-            }
-            Some(Address::Tcp(text)) => match text.parse() {
-                Ok(address) => self.connect(poller, address),
-                Err(_) => self.resolve(poller, text),
+            Some(address) => match address.reached() {
+                Ok(reached) => self.connect(poller, reached),
+                Err(name) => self.resolve(poller, name.to_owned()),
             },
         };
         if let Err(reason) = begun {
@@ -220,18 +218,38 @@ impl<A> GatewayLink<A> {
         Ok(())
     }
 
-    fn connect(&mut self, poller: &Poller, address: SocketAddr) -> io::Result<()> {
-        self.reached = Some(Reached::Tcp(address));
-        let socket = tcp::begin_connect(address)?;
+    fn connect(&mut self, poller: &Poller, reached: Reached) -> io::Result<()> {
+        let socket = reached.begin_connect()?;
+        self.reached = Some(reached);
         poller.add_writable(&socket, self.token)?;
         self.stage = Stage::Connecting(socket);
         Ok(())
     }
 
-    fn open(&mut self, poller: &Poller, socket: Socket, fresh: bool) -> io::Result<()> {
-        if fresh {
-            poller.add(&socket, self.token)?;
+    /// Leaves a TCP connection that stands when the way that is tried first is there again.
+    fn look_for_a_better_way(&mut self, poller: &Poller, now: Instant) -> Option<Instant> {
+        let on_tcp = matches!(self.reached, Some(Reached::Tcp(_)));
+        let better = self.key.addresses.first().map(Address::reached);
+        let (true, true, Some(Ok(better @ (Reached::Unix(_) | Reached::Vsock(..))))) =
+            (self.is_connected(), on_tcp, better)
+        else {
+            self.better_way.stop();
+            return None;
+        };
+        if let Some(socket) = self.better_way.look(now, self.is_quiet(), &better) {
+            info!("leaving TCP for what is there again", node = self.key.node);
+            self.next_address = 0;
+            self.reached = Some(better);
+            self.due = Some(now + CONNECT_WITHIN);
+            let opened = poller.add(&socket, self.token);
+            if let Err(reason) = opened.and_then(|()| self.open(socket)) {
+                self.fail(&reason);
+            }
         }
+        self.better_way.due()
+    }
+
+    fn open(&mut self, socket: Socket) -> io::Result<()> {
         let name = tls::node_name(&self.key.node)?;
         let connection =
             ClientConnection::new(self.config.clone(), name).map_err(io::Error::other)?;
@@ -262,12 +280,12 @@ impl<A> GatewayLink<A> {
                 let address = text
                     .parse()
                     .map_err(|_| io::Error::other(text.trim_start_matches("! ").to_owned()))?;
-                self.connect(poller, address)?;
+                self.connect(poller, Reached::Tcp(address))?;
             }
             Stage::Connecting(socket) => {
                 tcp::outcome(&socket)?;
                 poller.set(&socket, self.token, true, false)?;
-                self.open(poller, socket, false)?;
+                self.open(socket)?;
             }
             Stage::Open { link, up } => return self.read(poller, link, up, tickets),
         }
@@ -318,6 +336,10 @@ impl<A> GatewayLink<A> {
         }
         info!("connected to the gateway", node = self.key.node);
         self.retry = FIRST_RETRY;
+        self.was_up = true;
+        if !matches!(self.reached, Some(Reached::Tcp(_))) {
+            self.better_way = BetterWay::default();
+        }
         self.due = None;
         self.trouble = None;
         self.refusals = 0;
@@ -359,8 +381,20 @@ impl<A> GatewayLink<A> {
         self.stage = Stage::Idle;
         self.reached = None;
         self.questions.connection_lost();
-        self.next_address = self.next_address.wrapping_add(1);
-        self.due = Some(Instant::now() + self.retry);
-        self.retry = (self.retry * 2).min(LAST_RETRY);
+        self.next_address = if std::mem::take(&mut self.was_up) {
+            0
+        } else {
+            (self.next_address + 1) % self.key.addresses.len().max(1)
+        };
+        // All are tried before there is a pause, unless one was reached and refused.
+        let pause = if refused || self.next_address == 0 {
+            self.retry
+        } else {
+            Duration::ZERO
+        };
+        self.due = Some(Instant::now() + pause);
+        if !pause.is_zero() {
+            self.retry = (self.retry * 2).min(LAST_RETRY);
+        }
     }
 }

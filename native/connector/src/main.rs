@@ -1,6 +1,8 @@
 //! Hands programs a connection to their vGPU: it has the ticket, asks the gateway for a session, makes the data
 //! connection and passes it on. Nothing of a program's traffic goes through it.
 
+mod address;
+mod better_way;
 mod cgroup;
 mod child;
 mod connector;

@@ -7,12 +7,11 @@ use aquifer_control::peer::Peer;
 use aquifer_control::preamble::{Preamble, Token16};
 use aquifer_control::questions::Answer;
 use aquifer_control::refusal::Refusal;
-use aquifer_control::tls_link::Socket;
-use aquifer_control::{info, tcp, unix_socket, warning};
+use aquifer_control::{info, tcp, warning};
 use serde_json::{Value, json};
 
 use crate::connector::{Asked, CLOSE_PATIENCE, Connector, PATIENCE};
-use crate::gateway_link::{GatewayKey, Reached};
+use crate::gateway_link::GatewayKey;
 use crate::program::Stage;
 use crate::state::StoredSession;
 
@@ -146,10 +145,7 @@ impl Connector {
         let token = program.dial_token;
         let socket = match self.gateways.get(key).and_then(|link| link.reached()) {
             None => Err(std::io::ErrorKind::NotConnected.into()),
-            Some(Reached::Unix(path)) => {
-                unix_socket::connect(&path).and_then(|stream| Socket::new(stream.into()))
-            }
-            Some(Reached::Tcp(address)) => tcp::begin_connect(address),
+            Some(reached) => reached.begin_connect(),
         };
         match socket.and_then(|socket| self.poller.add_writable(&socket, token).map(|()| socket)) {
             Ok(socket) => {

@@ -1,43 +1,15 @@
 //! The ticket file, as `aquifer ticket` prints it: the ticket itself, where it is honoured, and by which CA the gateway
 //! there is known.
 
-use std::path::PathBuf;
-
 use aquifer_control::refusal::Refusal;
 use aquifer_control::ticket::{Ticket, peek};
 use aquifer_control::tls::node_name;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::address::Address;
+
 const API_VERSION: &str = "aquifer.dev/v1alpha1";
-
-/// Where a gateway listens.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Address {
-    /// A unix socket of this host.
-    Unix(PathBuf),
-    /// host:port.
-    Tcp(String),
-}
-
-impl Address {
-    fn parse(text: &str) -> Option<Self> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            return path.starts_with('/').then(|| Self::Unix(path.into()));
-        }
-        let (host, port) = text.rsplit_once(':')?;
-        (!host.is_empty() && port.parse::<u16>().is_ok()).then(|| Self::Tcp(text.to_owned()))
-    }
-}
-
-impl std::fmt::Display for Address {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-            Self::Tcp(address) => f.write_str(address),
-        }
-    }
-}
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Metadata {
@@ -71,7 +43,7 @@ pub struct TicketFile {
     pub ca_pem: String,
     /// The node that all endpoints lead to.
     pub node: String,
-    /// In the order in which they are tried.
+    /// In the order in which they are tried: vsock first, the others as the file has them.
     pub addresses: Vec<Address>,
     /// The ticket as it is sent.
     pub compact: String,
@@ -119,10 +91,11 @@ impl TicketFile {
             addresses.push(Address::parse(&endpoint.address).ok_or_else(|| {
                 let got = &endpoint.address;
                 invalid(format!(
-                    "endpoints[{index}].address: host:port or unix:/path is wanted, not {got:?}"
+                    "endpoints[{index}].address: host:port, vsock:CID:PORT or unix:/path is wanted, not {got:?}"
                 ))
             })?);
         }
+        addresses.sort_by_key(|address| !address.is_vsock());
         let ticket = peek(&form.ticket)
             .map_err(|refusal| invalid(format!("ticket: {}", refusal.message)))?;
         Ok(Self {
@@ -153,7 +126,8 @@ mod tests {
         json!({
             "apiVersion": API_VERSION, "kind": "Ticket", "metadata": {"name": "b", "namespace": "a"},
             "ca": "pem", "ticket": format!("e30.{payload}.AAAA"),
-            "endpoints": [{"node": "gpu-1", "address": "10.0.0.1:9960"}, {"node": "gpu-1", "address": "unix:/run/g.sock"}],
+            "endpoints": [{"node": "gpu-1", "address": "10.0.0.1:9960"}, {"node": "gpu-1", "address": "unix:/run/g.sock"},
+                {"node": "gpu-1", "address": "vsock:2:9960"}],
         })
     }
 
@@ -164,6 +138,7 @@ mod tests {
         assert_eq!(
             read.addresses,
             [
+                Address::Vsock(2, 9960),
                 Address::Tcp("10.0.0.1:9960".into()),
                 Address::Unix("/run/g.sock".into())
             ]

@@ -27,3 +27,4 @@ pub mod tls;
 pub mod tls_link;
 pub mod unix_socket;
 pub mod upstream;
+pub mod vsock;

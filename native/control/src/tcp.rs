@@ -122,6 +122,21 @@ pub fn outcome(socket: &impl AsRawFd) -> io::Result<()> {
     }
 }
 
+/// Whether a connection that was begun stands already; the error that it met.
+pub fn is_connected(socket: &impl AsRawFd) -> io::Result<bool> {
+    let mut entry = libc::pollfd {
+        fd: socket.as_raw_fd(),
+        events: libc::POLLOUT,
+        revents: 0,
+    };
+    // SAFETY: one pollfd, which lives through the call; it does not wait.
+    let ready = unsafe { libc::poll(&mut entry, 1, 0) } > 0;
+    if ready {
+        outcome(socket)?;
+    }
+    Ok(ready)
+}
+
 /// Makes a descriptor block again, as the processes expect that it is handed to.
 pub fn make_blocking(descriptor: &OwnedFd) -> io::Result<()> {
     // SAFETY: fcntl on an open descriptor with integer arguments.

@@ -1,124 +1,31 @@
 //! New connections: bounded in number, in time and in bytes until they have shown a ticket or a nonce.
 
 use std::io;
-use std::net::TcpListener;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixListener;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
-use aquifer_control::poll::Poller;
 use aquifer_control::preamble::{PREAMBLE_LENGTH, Preamble, begins_preamble};
 use aquifer_control::tls_link::{Socket, TlsLink};
-use aquifer_control::{tcp, unix_socket, warning};
+use aquifer_control::{tcp, warning};
 use rustls::ServerConnection;
 
-use crate::Settings;
 use crate::connection::{Connection, PeerKind, Stage};
-use crate::gateway::{FIRST_LISTENER, FIRST_PEER, Gateway};
+use crate::gateway::{Gateway, QUOTAS};
 
 /// From accepting to a ticket or a nonce.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// Connections taken at one turn of the loop, so that a flood leaves time for those who are already in.
 const BATCH: usize = 64;
-/// How long nothing is accepted when the process has no descriptor left.
-const PAUSE: Duration = Duration::from_millis(100);
 /// The record type of a ClientHello.
 const TLS_HANDSHAKE: u8 = 0x16;
 
-enum Listener {
-    Unix(UnixListener),
-    Tcp(TcpListener),
-}
-
-impl AsRawFd for Listener {
-    fn as_raw_fd(&self) -> RawFd {
-        match self {
-            Self::Unix(listener) => listener.as_raw_fd(),
-            Self::Tcp(listener) => listener.as_raw_fd(),
-        }
-    }
-}
-
-/// All sockets that are listened on; tokens count from [`FIRST_LISTENER`].
-pub struct Listeners {
-    listeners: Vec<Listener>,
-    paused_until: Option<Instant>,
-}
-
-impl Listeners {
-    /// Opens the unix socket and those that `--listen` names.
-    pub fn open(settings: &Settings, poller: &Poller) -> io::Result<Self> {
-        let unix = unix_socket::listen(&settings.run_directory.join("gateway.sock"), 0o600)?;
-        let mut listeners = vec![Listener::Unix(unix)];
-        for address in &settings.listen {
-            let listener = TcpListener::bind(address).map_err(|error| {
-                io::Error::new(error.kind(), format!("--listen {address}: {error}"))
-            })?;
-            listener.set_nonblocking(true)?;
-            unix_socket::widen_queue(&listener)?;
-            listeners.push(Listener::Tcp(listener));
-        }
-        if listeners.len() as u64 > FIRST_PEER - FIRST_LISTENER {
-            return Err(io::Error::other("--listen is given too often"));
-        }
-        for (listener, token) in listeners.iter().zip(FIRST_LISTENER..) {
-            poller.add(listener, token)?;
-        }
-        Ok(Self {
-            listeners,
-            paused_until: None,
-        })
-    }
-
-    /// The TCP addresses that are listened on, port 0 resolved.
-    pub fn addresses(&self) -> Vec<String> {
-        let address = |listener: &Listener| match listener {
-            Listener::Unix(_) => None,
-            Listener::Tcp(listener) => listener
-                .local_addr()
-                .ok()
-                .map(|address| address.to_string()),
-        };
-        self.listeners.iter().filter_map(address).collect()
-    }
-
-    fn accept(&self, token: u64) -> Option<io::Result<(OwnedFd, PeerKind)>> {
-        let result = match self.listeners.get((token - FIRST_LISTENER) as usize)? {
-            Listener::Unix(listener) => listener
-                .accept()
-                .map(|(stream, _)| (stream.into(), PeerKind::Unix)),
-            Listener::Tcp(listener) => listener
-                .accept()
-                .map(|(stream, address)| (stream.into(), PeerKind::Tcp(address.to_string()))),
-        };
-        match result {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            other => Some(other),
-        }
-    }
-
-    fn pause(&mut self, poller: &Poller) {
-        for listener in &self.listeners {
-            let _ = poller.remove(listener);
-        }
-        self.paused_until = Some(Instant::now() + PAUSE);
-    }
-
-    /// Goes on after a pause; gives its end.
-    pub fn tick(&mut self, poller: &Poller, now: Instant) -> Option<Instant> {
-        if self.paused_until.is_some_and(|until| until <= now) {
-            self.paused_until = None;
-            for (listener, token) in self.listeners.iter().zip(FIRST_LISTENER..) {
-                let _ = poller.add(listener, token);
-            }
-        }
-        self.paused_until
-    }
-}
-
 /// Index into `Gateway::unauthenticated`.
 fn quota(kind: &PeerKind) -> usize {
-    usize::from(*kind != PeerKind::Unix)
+    match kind {
+        PeerKind::Unix => 0,
+        PeerKind::Tcp(_) => 1,
+        PeerKind::Vsock(_) => 2,
+    }
 }
 
 impl Gateway {
@@ -132,8 +39,7 @@ impl Gateway {
                 Some(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Some(Err(error)) => {
                     warning!("cannot accept: waiting a little", reason = error);
-                    self.drop_oldest(0);
-                    self.drop_oldest(1);
+                    (0..QUOTAS).for_each(|quota| self.drop_oldest(quota));
                     return self.listeners.pause(&self.poller);
                 }
             }
@@ -198,7 +104,7 @@ impl Gateway {
     /// Closes strangers whose time is over; gives the next such moment.
     pub fn drop_overdue_connections(&mut self, now: Instant) -> Option<Instant> {
         let mut next = None;
-        for quota in 0..2 {
+        for quota in 0..QUOTAS {
             while let Some(oldest) = self.unauthenticated[quota].first().copied() {
                 match self
                     .connections

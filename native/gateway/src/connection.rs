@@ -18,6 +18,27 @@ pub enum PeerKind {
     Unix,
     /// With its address.
     Tcp(String),
+    /// From a guest of this host: through the kernel with `CID:PORT`, through a process for one guest with nothing.
+    Vsock(String),
+}
+
+impl PeerKind {
+    /// Its name in reports.
+    pub fn channel(&self) -> &'static str {
+        match self {
+            Self::Unix => "unix",
+            Self::Tcp(_) => "tcp",
+            Self::Vsock(_) => "vsock",
+        }
+    }
+
+    /// Where it is, as far as that is known.
+    pub fn address(&self) -> Option<&str> {
+        match self {
+            Self::Tcp(address) | Self::Vsock(address) if !address.is_empty() => Some(address),
+            _ => None,
+        }
+    }
 }
 
 pub enum Stage {

@@ -15,8 +15,8 @@ use aquifer_control::{info, warning};
 use serde_json::{Map, Value, json};
 
 use crate::Settings;
-use crate::accept::Listeners;
 use crate::connection::Connection;
+use crate::listeners::Listeners;
 use crate::session::Session;
 use crate::trust::Trust;
 
@@ -27,6 +27,9 @@ const SPAWNER: u64 = 2;
 pub const FIRST_LISTENER: u64 = 3;
 /// Tokens of connections, workers and processes count up from here and are never used twice.
 pub const FIRST_PEER: u64 = 1024;
+
+/// Kinds of sockets whose strangers are counted apart.
+pub const QUOTAS: usize = 3;
 
 /// How long a question to the backend or the spawner waits for them to be there and to answer.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -56,8 +59,8 @@ pub struct Gateway {
     pub backend: Upstream<AskedBackend>,
     pub spawner: Upstream<AskedSpawner>,
     pub connections: HashMap<u64, Connection>,
-    /// Connections without a ticket so far, oldest first; unix and TCP apart, so that neither crowds out the other.
-    pub unauthenticated: [BTreeSet<u64>; 2],
+    /// Connections without a ticket so far, oldest first; unix, TCP and vsock apart, so that none crowds out another.
+    pub unauthenticated: [BTreeSet<u64>; QUOTAS],
     pub sessions: HashMap<Token16, Session>,
     /// Sessions by the tokens of their worker's socket and pidfd.
     pub session_tokens: HashMap<u64, Token16>,
@@ -89,7 +92,7 @@ pub fn serve(settings: Settings, claim: &Claim) -> io::Result<()> {
             VERSION,
         ),
         connections: HashMap::new(),
-        unauthenticated: [BTreeSet::new(), BTreeSet::new()],
+        unauthenticated: Default::default(),
         sessions: HashMap::new(),
         session_tokens: HashMap::new(),
         next_token: FIRST_PEER,
@@ -264,7 +267,7 @@ impl Gateway {
                 "pid": session.process.as_ref().map(|(process, _)| process.pid),
                 "startedAt": session.kept.started_at,
                 "program": session.kept.program,
-                "transport": session.kept.transport,
+                "channel": session.kept.channel,
             })
         });
         let listed: Vec<Value> = listed.collect();

@@ -6,6 +6,7 @@ mod connection;
 mod control;
 mod ending;
 mod gateway;
+mod listeners;
 mod opening;
 mod session;
 mod trust;
@@ -17,15 +18,17 @@ use aquifer_control::run_directory::{Claim, ClaimError};
 use aquifer_control::{error, log, process, tls};
 
 const HELP: &str = "\
-usage: gateway --run-dir DIR --node NAME [--listen HOST:PORT]... [flags]
+usage: gateway --run-dir DIR --node NAME [--listen ADDRESS]... [flags]
 
-Listens on DIR/gateway.sock, and on TCP where --listen says so, for holders of tickets. Needs the backend
+Listens on DIR/gateway.sock, and on TCP and vsock where --listen says so, for holders of tickets. Needs the backend
 (DIR/backend.sock) and the spawner (DIR/spawner.sock), and waits for them. SIGTERM ends it at once; the sessions live
 on, and the next gateway for DIR takes them up.
 
   --run-dir DIR                 where the processes of this host find each other
   --node NAME                   this node's name; its certificate carries it
   --listen HOST:PORT            listens on TCP too; may be repeated; port 0 takes a free one (see DIR/gateway.json)
+  --listen vsock:PORT           listens for the guests of this host, where the kernel has vhost-vsock
+  --listen vsock:/PATH          listens where vhost-user-vsock processes connect to for their guests
   --max-unauthenticated N       connections without a ticket so far, on each kind of socket (default 1024)
   --max-sessions N              sessions of one holder at once (default 1024)
   --log text|json               form of the lines on stderr (default text)

@@ -44,10 +44,11 @@ impl Gateway {
             .get(&connection)
             .map_or(PeerKind::Unix, |connection| connection.kind.clone());
         // Only a connection that cannot leave this host may go without encryption.
-        let (transport, peer) = match &kind {
-            PeerKind::Unix => ("unix", json!({"kind": "unix", "address": null})),
-            PeerKind::Tcp(address) => ("tls", json!({"kind": "tcp", "address": address})),
+        let transport = match kind {
+            PeerKind::Unix => "unix",
+            PeerKind::Tcp(_) | PeerKind::Vsock(_) => "tls",
         };
+        let peer = json!({"kind": kind.channel(), "address": kind.address()});
         let admit = json!({
             "op": "admit", "session": id.to_string(), "ticket": ticket.raw, "holder": holder.to_string(),
             "peer": peer, "program": program,
@@ -58,6 +59,7 @@ impl Gateway {
             holder: holder.to_string(),
             claim: payload.claim.clone(),
             transport: transport.into(),
+            channel: kind.channel().into(),
             started_at: now_seconds(),
             program,
         };
@@ -357,6 +359,13 @@ impl Gateway {
             );
         }
         session.nonce = None;
+        if session.kept.channel != kind.channel() {
+            // It went over to another while it was being opened.
+            session.kept.channel = kind.channel().into();
+            let peer = json!({"kind": kind.channel(), "address": kind.address()});
+            let report = json!({"op": "moved", "session": id.to_string(), "peer": peer});
+            let _ = self.backend.ask(report, AskedBackend::Report, PATIENCE);
+        }
         session.phase = Phase::Attached;
         session.deadline = None;
         let handed = tcp::make_blocking(&descriptor).and_then(|()| match session.worker.as_mut() {

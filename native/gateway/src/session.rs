@@ -25,6 +25,8 @@ pub struct Kept {
     pub claim: ClaimName,
     /// "unix" or "tls".
     pub transport: String,
+    /// How its program reaches this host: "unix", "tcp" or "vsock".
+    pub channel: String,
     /// Seconds since 1970.
     pub started_at: u64,
     /// What the connector said of the program.

@@ -22,6 +22,8 @@ use super::NODE;
 pub struct State {
     pub admitted: Vec<Value>,
     pub ended: Vec<Value>,
+    /// Sessions that went over to another channel.
+    pub moved: Vec<Value>,
     pub listed: Vec<Value>,
     /// How the fake worker behaves.
     pub fake: Option<String>,
@@ -239,6 +241,10 @@ fn answer(request: &Value, state: &mut State, answering: &Answering) -> Value {
             }})
         }
         "inspect" => json!({"ok": true, "vgpus": [{"uuid": request["ticket"]["vgpus"][0]["gpu"]}]}),
+        "moved" => {
+            state.moved.push(request.clone());
+            json!({"ok": true})
+        }
         "sessionEnded" => {
             state.ended.push(request.clone());
             json!({"ok": true})

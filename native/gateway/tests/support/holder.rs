@@ -48,6 +48,11 @@ impl Holder {
         } else {
             UnixStream::connect(host.unix_address()).unwrap().into()
         };
+        self.connect_through(host, descriptor, over_tcp)
+    }
+
+    /// The same over a connection that is there.
+    pub fn connect_through(&self, host: &Host, descriptor: OwnedFd, over_tcp: bool) -> Control {
         let config = tls::client_config(&host.backend.ca_pem, &self.identity).unwrap();
         let connection = ClientConnection::new(config, tls::node_name(NODE).unwrap()).unwrap();
         let link = TlsLink::new(Socket::new(descriptor).unwrap(), connection.into());
@@ -61,7 +66,11 @@ impl Holder {
 
     /// Connects and says hello with a good ticket.
     pub fn hello(&self, host: &Host, over_tcp: bool) -> Control {
-        let mut control = self.connect(host, over_tcp);
+        self.greet(host, self.connect(host, over_tcp))
+    }
+
+    /// Says hello on a connection with a good ticket.
+    pub fn greet(&self, host: &Host, mut control: Control) -> Control {
         let reply = control
             .ask(json!({"op": "hello", "v": 1, "ticket": self.ticket(host)}))
             .unwrap();
@@ -120,15 +129,20 @@ impl Control {
 
 /// A data connection: its preamble written.
 pub fn dial(host: &Host, over_tcp: bool, session: &Value, attach: &Value) -> std::fs::File {
-    let token = |value: &Value| Token16::parse(value.as_str().unwrap()).unwrap();
-    let preamble = Preamble {
-        session: token(session),
-        attach: token(attach),
-    };
     let descriptor: OwnedFd = if over_tcp {
         TcpStream::connect(host.tcp_address()).unwrap().into()
     } else {
         UnixStream::connect(host.unix_address()).unwrap().into()
+    };
+    attach_through(descriptor, session, attach)
+}
+
+/// The same over a connection that is there.
+pub fn attach_through(descriptor: OwnedFd, session: &Value, attach: &Value) -> std::fs::File {
+    let token = |value: &Value| Token16::parse(value.as_str().unwrap()).unwrap();
+    let preamble = Preamble {
+        session: token(session),
+        attach: token(attach),
     };
     let mut data = std::fs::File::from(descriptor);
     data.write_all(&preamble.encode()).unwrap();

@@ -4,6 +4,7 @@
 pub mod backend;
 pub mod connector;
 pub mod holder;
+pub mod plug;
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -118,6 +119,11 @@ impl Host {
         self.run.join("gateway.sock")
     }
 
+    /// Where a vhost-user-vsock process connects to for its guest.
+    pub fn vsock_address(&self) -> PathBuf {
+        self.run.join("vsock.sock")
+    }
+
     /// Kills the gateway as kill -9 does and starts another.
     pub fn restart_gateway(&mut self) {
         self.gateway.kill().unwrap();
@@ -206,5 +212,7 @@ fn start_gateway(run: &Path) -> Child {
         "--max-unauthenticated",
         "64",
     ]);
+    let vsock = run.join("vsock.sock");
+    command.args(["--listen", &format!("vsock:{}", vsock.display())]);
     start(command, &[("--run-dir", run)])
 }
