@@ -1,6 +1,21 @@
 import { z } from 'zod';
 import { API_VERSION } from './meta.ts';
 
+/** The port of vsock at which guests find the gateway of their host. */
+export const VSOCK_PORT = 9960;
+
+/** The same as an address: 2 is the host, whatever the guest. */
+export const HOST_OVER_VSOCK = `vsock:2:${VSOCK_PORT}`;
+
+/** Where a gateway is reached. */
+export const gatewayAddressSchema = z
+  .string()
+  .max(300)
+  .regex(
+    /^(?:unix:[/].+|vsock:[0-9]{1,10}:[0-9]{1,10}|(?!vsock:|unix:)(?:[^\s:]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5})$/,
+    'must be host:port, vsock:CID:PORT or unix:/path',
+  );
+
 /** What `aquifer ticket` prints and a connector on another host reads. It is a secret until a key is bound to it. */
 export const ticketFileSchema = z.strictObject({
   apiVersion: z.literal(API_VERSION),
@@ -8,7 +23,7 @@ export const ticketFileSchema = z.strictObject({
   metadata: z.strictObject({ name: z.string(), namespace: z.string() }),
   /** The certificate of the pool's own CA, PEM. */
   ca: z.string(),
-  /** Where the gateways of the vGPUs listen: `host:port`, or `unix:/path` on the same host. */
+  /** Where the gateways of the vGPUs listen: `host:port`, `vsock:CID:PORT`, or `unix:/path` on the same host. */
   endpoints: z.array(z.strictObject({ node: z.string(), address: z.string() })).min(1),
   /** JWS in compact serialisation. */
   ticket: z.string(),

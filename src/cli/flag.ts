@@ -34,6 +34,15 @@ export const filenameFlag: Flag = {
   repeats: true,
 };
 
+export const addressFlag: Flag = {
+  name: 'address',
+  value: 'ADDRESS',
+  help:
+    'Where the holder reaches the gateway, if not where serve listens: host:port, or vsock:2:9960 from a guest of this host. ' +
+    'May be repeated; vsock is preferred where it is there',
+  repeats: true,
+};
+
 export const outputFlag = (forms: readonly string[]): Flag => ({
   name: 'output',
   short: 'o',

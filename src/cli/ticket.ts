@@ -1,5 +1,5 @@
 import { parseDuration } from '../lib/duration.ts';
-import { namespaceFlag } from './flag.ts';
+import { addressFlag, namespaceFlag } from './flag.ts';
 import { UsageError } from './failure.ts';
 import type { Console, Input, Verb } from './verb.ts';
 
@@ -13,11 +13,13 @@ export const ticketVerb: Verb = {
   examples: [
     'aquifer ticket trainer > ticket.json',
     'aquifer ticket trainer --for "$(ssh host aquifer-connector key)"',
+    'aquifer ticket trainer --address vsock:2:9960 --address 192.168.122.1:9960',
   ],
   flags: [
     namespaceFlag,
     { name: 'for', value: 'KEY', help: 'Bind the ticket to this key' },
     { name: 'expires', value: 'TIME', help: 'How long the ticket is good, such as 10m; a connector renews it in time' },
+    addressFlag,
   ],
   run: runTicket,
 };
@@ -26,11 +28,13 @@ async function runTicket(input: Input, console: Console): Promise<number> {
   const [name, ...more] = input.args;
   if (name === undefined || more.length > 0) throw new UsageError('exactly one claim is needed: aquifer ticket NAME');
   const key = input.text('for');
+  const addresses = input.texts('address');
   const body = {
     namespace: input.text('namespace') ?? 'default',
     name: name.replace(/^(vgpuclaims?|vgpu)\//, ''),
     ...(key === undefined ? {} : { for: key }),
     ...expiry(input.text('expires')),
+    ...(addresses.length === 0 ? {} : { addresses }),
   };
   const reply = await console.api.call({ method: 'POST', path: '/tickets', body });
   console.out(`${JSON.stringify(reply.body, undefined, 2)}\n`);

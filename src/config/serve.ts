@@ -39,6 +39,11 @@ export const serveSchema = z
         'Where programs of other hosts reach the gateway. The default is for this host only; 0.0.0.0:9960 is for all.',
       placeholder: 'HOST:PORT',
     }),
+    vsock: setting(z.boolean().default(false), {
+      description:
+        'Whether guests of this host that have a vsock device reach the gateway at port 9960 of it. The ticket is demanded ' +
+        'there as everywhere. Guests on vhost-user-vsock do without: `aquifer guest attach` lets each in.',
+    }),
     metricsListen: setting(listenAddressSchema.exactOptional(), {
       description:
         'Where /livez, /readyz and /metrics are answered for others than the user of serve. The default is nowhere: ' +

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { kindFor, type Kinds } from '../api/kinds.ts';
 import type { SessionView } from '../api/session-view.ts';
 import { failure } from '../api/status.ts';
-import type { TicketFile } from '../api/ticket-file.ts';
+import { gatewayAddressSchema, type TicketFile } from '../api/ticket-file.ts';
 import { listenPrivately } from '../ipc/listen.ts';
 import { answerProbe, type Probes } from '../runtime/probe-server.ts';
 import type { Key, Store } from '../runtime/store.ts';
@@ -25,6 +25,8 @@ export interface TicketRequest {
   /** Binds the ticket to this key: base64url of an Ed25519 public key. Without it the first who presents it binds it. */
   readonly holderKey?: string | undefined;
   readonly expiresSeconds?: number | undefined;
+  /** Where its holder reaches the gateway, where that is not where other hosts do. */
+  readonly addresses?: string[] | undefined;
 }
 
 export interface ApiServices {
@@ -100,6 +102,7 @@ const ticketBody = z.strictObject({
   ...claimKey,
   for: z.string().optional(),
   expiresSeconds: z.int().min(1).optional(),
+  addresses: z.array(gatewayAddressSchema).min(1).max(8).optional(),
 });
 const attachBody = z.strictObject(claimKey);
 
@@ -117,8 +120,8 @@ async function ownAnswer(
     case 'events':
       return { code: 200, body: { items: await services.store.listEvents(referenceOf(query)) } };
     case 'tickets': {
-      const { namespace, name, for: holderKey, expiresSeconds } = await readBody(request, ticketBody);
-      const ticket = await services.issueTicket({ claim: { namespace, name }, holderKey, expiresSeconds });
+      const { namespace, name, for: holderKey, ...wish } = await readBody(request, ticketBody);
+      const ticket = await services.issueTicket({ claim: { namespace, name }, holderKey, ...wish });
       return { code: 201, body: ticket };
     }
     case 'attach':

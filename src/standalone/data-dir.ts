@@ -19,6 +19,8 @@ export interface DataDir {
   readonly spawnerSocket: string;
   readonly connectorSocket: string;
   readonly gatewaySocket: string;
+  /** Where the vhost-user-vsock processes of guests connect to. */
+  readonly vsockSocket: string;
 }
 
 export function dataDirAt(root: string): DataDir {
@@ -38,6 +40,7 @@ export function dataDirAt(root: string): DataDir {
     spawnerSocket: join(run, 'spawner.sock'),
     connectorSocket: join(run, 'connector.sock'),
     gatewaySocket: join(run, 'gateway.sock'),
+    vsockSocket: join(run, 'vsock.sock'),
   };
 }
 

@@ -32,7 +32,7 @@ export interface PoolAuthority extends Disposable {
   /** For the gateway, by way of the backend. */
   readonly gateway: Authority;
   /** A ticket as a file. @throws ApiFailure with the reason why there is none. */
-  issue(wish: TicketWish, address: string): TicketFile;
+  issue(wish: TicketWish, addresses: readonly string[]): TicketFile;
 }
 
 export async function openPoolAuthority(options: PoolAuthorityOptions): Promise<PoolAuthority> {
@@ -60,10 +60,11 @@ export async function openPoolAuthority(options: PoolAuthorityOptions): Promise<
       renew: async (ticket, holderKey) => granted(await issuer.renew(ticket, holderKey)).text,
       isBound: (claim) => Promise.resolve(claimForTicket(claim).ok),
     },
-    issue(wish, address) {
+    issue(wish, addresses) {
       const signed = issuer.sign(wish);
       if (!signed.ok) throw ticketFailure(signed.error);
-      return ticketFile(signed.value, authority.caPem, { node, address });
+      const endpoints = addresses.map((address) => ({ node, address }));
+      return ticketFile(signed.value, authority.caPem, endpoints);
     },
     [Symbol.dispose]: () => ledger[Symbol.dispose](),
   };
@@ -82,12 +83,8 @@ function ticketFailure({ reason, message }: TicketRefusal): ApiFailure {
   return new ApiFailure(failure(400, 'BadRequest', message));
 }
 
-function ticketFile(
-  { text, claim }: Ticket,
-  ca: string,
-  endpoint: { readonly node: string; readonly address: string },
-): TicketFile {
+function ticketFile({ text, claim }: Ticket, ca: string, endpoints: TicketFile['endpoints']): TicketFile {
   const { name, namespace = '' } = claim.metadata;
   const metadata = { name, namespace };
-  return { apiVersion: API_VERSION, kind: 'Ticket', metadata, ca, endpoints: [endpoint], ticket: text };
+  return { apiVersion: API_VERSION, kind: 'Ticket', metadata, ca, endpoints, ticket: text };
 }

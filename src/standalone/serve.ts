@@ -53,7 +53,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   await using running = new AsyncDisposableStack();
   // First of all: whoever has the database has the data directory, and everything that runs in it.
   const store = running.use(openEmbeddedStore({ directory: join(dirs.root, 'store'), clock }));
-  const programs = nativePrograms({ prefix, dirs, node: config.nodeName, listen: config.listen });
+  const programs = nativePrograms({ prefix, dirs, node: config.nodeName, listen: config.listen, vsock: config.vsock });
   running.defer(() => (signal.aborted ? shutDown(programs, dirs) : shutDownIfIdle(programs, dirs)));
 
   const endpoint = await startPrograms(options, programs, running);
@@ -68,15 +68,15 @@ export async function serve(options: ServeOptions): Promise<void> {
       store,
       log,
       directory: dirs.sockets,
-      ticketFor: (claim, holderKey) => authority.issue({ claim, holderKey, node: config.nodeName }, local),
+      ticketFor: (claim, holderKey) => authority.issue({ claim, holderKey, node: config.nodeName }, [local]),
     }),
   );
   const api = serveApi(dirs.apiSocket, {
     store,
     version: VERSION,
     sessions: () => sessionViews(backend.sessions(), backend.usage()),
-    issueTicket: async ({ claim, holderKey, expiresSeconds }) =>
-      authority.issue({ claim, holderKey, lifetimeSeconds: expiresSeconds }, endpoint()),
+    issueTicket: async ({ claim, holderKey, expiresSeconds, addresses }) =>
+      authority.issue({ claim, holderKey, lifetimeSeconds: expiresSeconds }, addresses ?? [endpoint()]),
     attach: async (claim) => ({ socket: await offers.offer(claim), libraries: prefix.clientLibraries }),
     probes,
     failed: (err) => log.error('API request failed', { err }),
