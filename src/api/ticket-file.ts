@@ -4,9 +4,6 @@ import { API_VERSION } from './meta.ts';
 /** The port of vsock at which guests find the gateway of their host. */
 export const VSOCK_PORT = 9960;
 
-/** The same as an address: 2 is the host, whatever the guest. */
-export const HOST_OVER_VSOCK = `vsock:2:${VSOCK_PORT}`;
-
 /** Where a gateway is reached. */
 export const gatewayAddressSchema = z
   .string()
