@@ -110,6 +110,7 @@ describe('serveSchema', () => {
         heartbeatInterval: { ms: 5000 },
         agentGracePeriod: { ms: 30_000 },
         releaseTimeout: { ms: 30_000 },
+        vsock: false,
         logLevel: 'info',
       },
     });

@@ -146,6 +146,17 @@ describe('ticket', () => {
     expect(JSON.parse(stdout)).toMatchObject({ kind: 'Ticket', ticket: 'jws KEY 600' });
   });
 
+  test('names the addresses that were asked for', async () => {
+    const { stdout } = await fixture.run(['ticket', 'trainer', '--address', 'vsock:2:9960', '--address', 'h:1']);
+    expect(JSON.parse(stdout)).toMatchObject({ endpoints: [{ address: 'vsock:2:9960' }, { address: 'h:1' }] });
+  });
+
+  test.each(['h', 'vsock:9960', 'unix:relative', 'h:x'])('refuses the address %s', async (address) => {
+    const { stderr, code } = await fixture.run(['ticket', 'trainer', '--address', address]);
+    expect(code).toBe(1);
+    expect(stderr).toContain('addresses.0: must be host:port, vsock:CID:PORT or unix:/path');
+  });
+
   test('a claim that does not exist is the error of the server', async () => {
     expect((await fixture.run(['ticket', 'nobody'])).stderr).toBe(
       'Error from server (NotFound): vgpuclaims.aquifer.dev "nobody" not found\n',

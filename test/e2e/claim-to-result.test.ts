@@ -34,16 +34,24 @@ test('an unchanged program computes on the vGPU of a claim', async () => {
   expect(await serve.cli(['run', '--claim', 'trainer', '--', histogram, KERNELS])).toMatchObject({ code: 0 });
 }, 60_000);
 
-test('the same program computes through TLS with a ticket, as on another host', async () => {
-  const ticket = join(directory, 'ticket.json');
-  writeFileSync(ticket, (await serve.cli(['ticket', 'trainer'])).stdout);
-  const elsewhere = { XDG_STATE_HOME: join(directory, 'other-host'), AQUIFER_DATA_DIR: '/nonexistent' };
-  const running = serve.start(['run', '--ticket', ticket, '--', matmul, KERNELS, '64', '3'], { env: elsewhere });
-  expect((await programsAtWork(serve)).map(({ channel }) => channel)).toEqual(['tcp']);
-  const ran = await running.ended;
-  expect(ran.stdout).toMatch(/0 wrong\n$/);
-  expect(ran.code).toBe(0);
-}, 60_000);
+test.each([
+  { from: 'on another host', flags: () => [], channel: 'tcp' },
+  // The program in a guest is a process of this host here; a vhost-user-vsock process connects to the same socket for it.
+  { from: 'in a guest', flags: () => ['--address', `unix:${serve.dataDir}/run/vsock.sock`], channel: 'vsock' },
+])(
+  'the same program computes through TLS with a ticket, as $from',
+  async ({ flags, channel: expected }) => {
+    const ticket = join(directory, 'ticket.json');
+    writeFileSync(ticket, (await serve.cli(['ticket', 'trainer', ...flags()])).stdout);
+    const elsewhere = { XDG_STATE_HOME: join(directory, 'other-host'), AQUIFER_DATA_DIR: '/nonexistent' };
+    const running = serve.start(['run', '--ticket', ticket, '--', matmul, KERNELS, '64', '3'], { env: elsewhere });
+    expect((await programsAtWork(serve)).map(({ channel }) => channel)).toEqual([expected]);
+    const ran = await running.ended;
+    expect(ran.stdout).toMatch(/0 wrong\n$/);
+    expect(ran.code).toBe(0);
+  },
+  60_000,
+);
 
 test('the exit code and the signals of the program are its own', async () => {
   expect(await serve.cli(['run', '--claim', 'trainer', '--', 'sh', '-c', 'exit 7'])).toMatchObject({ code: 7 });

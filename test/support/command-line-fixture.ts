@@ -98,7 +98,7 @@ export async function commandLineFixture(): Promise<CommandLineFixture> {
   };
 }
 
-function ticketFor({ claim, holderKey, expiresSeconds }: TicketRequest): TicketFile {
+function ticketFor({ claim, holderKey, expiresSeconds, addresses = ['gpu-1:9960'] }: TicketRequest): TicketFile {
   if (claim.name !== 'trainer') {
     throw new ApiFailure(failure(404, 'NotFound', `vgpuclaims.aquifer.dev "${claim.name}" not found`));
   }
@@ -107,7 +107,7 @@ function ticketFor({ claim, holderKey, expiresSeconds }: TicketRequest): TicketF
     kind: 'Ticket',
     metadata: { name: claim.name, namespace: claim.namespace ?? '' },
     ca: 'PEM',
-    endpoints: [{ node: 'gpu-1', address: 'gpu-1:9960' }],
+    endpoints: addresses.map((address) => ({ node: 'gpu-1', address })),
     ticket: `jws ${holderKey ?? 'unbound'} ${expiresSeconds ?? 'default'}`,
   };
 }
