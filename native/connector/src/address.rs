@@ -24,10 +24,11 @@ impl Address {
         if let Some(path) = text.strip_prefix("unix:") {
             return path.starts_with('/').then(|| Self::Unix(path.into()));
         }
-        let (host, port) = text.rsplit_once(':')?;
-        if let Some(cid) = host.strip_prefix("vsock:") {
+        if let Some(rest) = text.strip_prefix("vsock:") {
+            let (cid, port) = rest.split_once(':')?;
             return Some(Self::Vsock(cid.parse().ok()?, port.parse().ok()?));
         }
+        let (host, port) = text.rsplit_once(':')?;
         (!host.is_empty() && port.parse::<u16>().is_ok()).then(|| Self::Tcp(text.to_owned()))
     }
 
