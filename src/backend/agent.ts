@@ -25,8 +25,8 @@ export interface AgentOptions {
   readonly signal: AbortSignal;
 }
 
-/** A connector waits 10 s for a ticket. */
-const OPERATOR_PATIENCE_MS = 8000;
+/** A connector waits 20 s for a ticket, and another replica leads 17 s after the one that led was killed. */
+const OPERATOR_PATIENCE_MS = 19_000;
 
 /** The agent of a node of a cluster, until the signal: tickets on every node, the backend where there are GPUs. */
 export async function runAgent(options: AgentOptions): Promise<void> {

@@ -4,6 +4,7 @@ import type { Clock } from '../lib/clock.ts';
 import { NodeAgents } from '../protocol/node-agent.generated.ts';
 import { backoffMs } from '../runtime/backoff.ts';
 import { sleep } from '../runtime/sleep.ts';
+import { stopwatch, type Stopwatch } from '../runtime/stopwatch.ts';
 import { rpcClient, type CallOptions } from './client.ts';
 import { RpcError } from './rpc-error.ts';
 
@@ -56,18 +57,23 @@ export interface OperatorClient extends Disposable {
 }
 
 const CALL_TIMEOUT_MS = 5000;
-const RETRY = { baseMs: 50, capMs: 1000 };
+/** A name server's answer may be as old: asking it more often tells nothing new. */
+const RESOLVE_MS = 2000;
+const RETRY = { baseMs: 50, capMs: 500 };
 
 export function operatorClient(options: OperatorClientOptions): OperatorClient {
   const { token, signal } = options;
-  const client = rpcClient(NodeAgents, { ...options, inTurn: true });
+  const replicas = new Replicas(options);
   const headers = async () => ({ authorization: `Bearer ${(await token()).trim()}` });
-  const call = <T>(method: (how: CallOptions) => Promise<T>): Promise<T> =>
-    persistently(options, async () => method({ timeoutMs: CALL_TIMEOUT_MS, headers: await headers() }));
+  const call = <T>(method: (client: AgentsApi, how: CallOptions) => Promise<T>): Promise<T> =>
+    persistently(options, replicas, async () => {
+      const how = { timeoutMs: CALL_TIMEOUT_MS, headers: await headers() };
+      return method(replicas.client, how);
+    });
 
   return {
     async enrol(csr) {
-      const { certificate, ca, ticketKeys, epoch } = await call((how) => client.Enrol({ csr }, how));
+      const { certificate, ca, ticketKeys, epoch } = await call((client, how) => client.Enrol({ csr }, how));
       return { certificatePem: certificate, caPem: ca, ticketKeys, epoch };
     },
     async issueTicket(wish) {
@@ -75,7 +81,7 @@ export function operatorClient(options: OperatorClientOptions): OperatorClient {
         claimNamespace: namespace,
         claimName: name,
         ...rest
-      } = await call((how) => client.IssueTicket(wish, how));
+      } = await call((client, how) => client.IssueTicket(wish, how));
       return {
         apiVersion: API_VERSION,
         kind: 'Ticket',
@@ -85,19 +91,59 @@ export function operatorClient(options: OperatorClientOptions): OperatorClient {
       };
     },
     renewTicket: async (ticket, holderKey) =>
-      (await call((how) => client.RenewTicket({ ticket, holderKey }, how))).ticket,
-    reportSession: async (report) => void (await call((how) => client.ReportSession(report, how))),
+      (await call((client, how) => client.RenewTicket({ ticket, holderKey }, how))).ticket,
+    reportSession: async (report) => void (await call((client, how) => client.ReportSession(report, how))),
     async *closings() {
-      yield* client.FollowClosings({}, { signal, headers: await headers() });
+      try {
+        yield* replicas.client.FollowClosings({}, { signal, headers: await headers() });
+      } catch (error) {
+        replicas.learn(error);
+        throw error;
+      }
     },
-    reportClosing: async (claimUid) => void (await call((how) => client.ReportClosing({ claimUid }, how))),
-    [Symbol.dispose]: () => client[Symbol.dispose](),
+    reportClosing: async (claimUid) => void (await call((client, how) => client.ReportClosing({ claimUid }, how))),
+    [Symbol.dispose]: () => replicas[Symbol.dispose](),
   };
+}
+
+type AgentsApi = ReturnType<typeof rpcClient<typeof NodeAgents.methods>>;
+
+/**
+ * The replicas as their name was last resolved. gRPC resolves it anew when a connection fails, but the one that leads may
+ * have come later than all that are connected: whoever is told that another leads looks for it by name.
+ */
+class Replicas implements Disposable {
+  readonly #options: OperatorClientOptions;
+  #client: AgentsApi;
+  #resolved: Stopwatch;
+
+  constructor(options: OperatorClientOptions) {
+    this.#options = options;
+    this.#client = rpcClient(NodeAgents, { ...options, inTurn: true });
+    this.#resolved = stopwatch(options.clock);
+  }
+
+  get client(): AgentsApi {
+    return this.#client;
+  }
+
+  learn(error: unknown): void {
+    const isElsewhere = error instanceof RpcError && error.reason === 'NotLeader';
+    if (!isElsewhere || this.#resolved.elapsedMs() < RESOLVE_MS) return;
+    this.#client[Symbol.dispose]();
+    this.#client = rpcClient(NodeAgents, { ...this.#options, inTurn: true });
+    this.#resolved = stopwatch(this.#options.clock);
+  }
+
+  [Symbol.dispose](): void {
+    this.#client[Symbol.dispose]();
+  }
 }
 
 /** Tries again while nobody could answer: each call may be made twice without harm. */
 async function persistently<T>(
   { clock, signal, patienceMs = 10_000 }: OperatorClientOptions,
+  replicas: Replicas,
   attempt: () => Promise<T>,
 ): Promise<T> {
   const untilMs = clock.now().getTime() + patienceMs;
@@ -105,7 +151,9 @@ async function persistently<T>(
     try {
       return await attempt();
     } catch (error) {
-      const delayMs = backoffMs(failures, RETRY);
+      replicas.learn(error);
+      // Calls that keep step with each other would meet the same replica each time, and half of them one that does not lead.
+      const delayMs = backoffMs(failures, RETRY) * (0.5 + Math.random());
       if (!mayPass(error) || signal.aborted || clock.now().getTime() + delayMs > untilMs) throw error;
       await sleep(clock, delayMs, signal);
     }

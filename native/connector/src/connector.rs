@@ -32,6 +32,8 @@ pub const CONTROL: u64 = 1 << 62;
 
 /// How long a question waits for its gateway: a program's user is waiting too.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a program waits for its ticket: until another replica of the operator leads in the place of one that was killed.
+pub const TICKET_PATIENCE: Duration = Duration::from_secs(20);
 /// How long the end of a session is kept for a gateway that is away.
 pub const CLOSE_PATIENCE: Duration = Duration::from_secs(3600);
 /// What is left for closing sessions when the program that was started has ended.

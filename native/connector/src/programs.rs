@@ -11,9 +11,11 @@ use aquifer_control::{info, warning};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::connector::{Asked, CLOSE_PATIENCE, Connector, PATIENCE};
+use crate::connector::{Asked, CLOSE_PATIENCE, Connector, PATIENCE, TICKET_PATIENCE};
 use crate::program::{Program, Request, Stage};
 
+/// The client library waits for 30 s: the refusal must come before.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
 /// A program says what it wants at once.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
 /// Programs of one connector at once.
@@ -118,7 +120,7 @@ impl Connector {
         };
         program.name = request.program.chars().take(MAX_NAME).collect();
         program.protocol = request.protocol;
-        program.deadline = Some(Instant::now() + PATIENCE + Duration::from_secs(1));
+        program.deadline = Some(Instant::now() + TICKET_PATIENCE + PATIENCE - LAST_MOMENT);
         if request.v != CONTROL_VERSION {
             let message = format!(
                 "the client library speaks version {}, this connector {CONTROL_VERSION}",

@@ -16,7 +16,7 @@ use aquifer_control::{info, warning};
 use serde_json::json;
 
 use crate::cgroup::{Container, container_of};
-use crate::connector::{Connector, PATIENCE};
+use crate::connector::{Connector, TICKET_PATIENCE};
 use crate::offer::Offer;
 use crate::program::Stage;
 use crate::state::StoredSlot;
@@ -221,7 +221,7 @@ impl Connector {
             door,
             container,
         };
-        if let Err(wanted) = slots.agent.ask(request, wanted, PATIENCE) {
+        if let Err(wanted) = slots.agent.ask(request, wanted, TICKET_PATIENCE) {
             let refusal = Refusal::new("TooManyRequests", "too much waits for the node's agent");
             self.ticket_came(wanted, Err(refusal));
         }

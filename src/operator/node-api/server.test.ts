@@ -6,8 +6,10 @@ import { eventually } from '../../../test/support/eventually.ts';
 import { AGENT, newHolderKey, startOperators } from '../../../test/support/node-api-fixture.ts';
 import { certificateRequest } from '../../../test/support/server-certificate.ts';
 import { rpcClient } from '../../grpc/client.ts';
+import { operatorClient } from '../../grpc/operator-client.ts';
 import { err } from '../../lib/result.ts';
 import { NodeAgents } from '../../protocol/node-agent.generated.ts';
+import { systemClock } from '../../runtime/system-clock.ts';
 import { verifyTicket } from '../ticket/jws.ts';
 
 jest.setTimeout(60_000);
@@ -149,6 +151,26 @@ describe('a ticket', () => {
     operators.leads(undefined);
     const impatient = operators.client('cpu-1-token', { patienceMs: 300 });
     await expect(impatient.issueTicket(wish)).rejects.toMatchObject({ code: 'UNAVAILABLE', reason: 'NotLeader' });
+  });
+
+  test('is had from a replica that leads and came after the client had looked for all', async () => {
+    const [first, second] = operators.replicas.map(({ port }) => `127.0.0.1:${port}`);
+    let known = `ipv4:${first}`;
+    using client = operatorClient({
+      get address() {
+        return known;
+      },
+      caPem: operators.authority.caPem,
+      serverName: 'aquifer-operator',
+      token: () => Promise.resolve('cpu-1-token'),
+      clock: systemClock,
+      signal: new AbortController().signal,
+      patienceMs: 20_000,
+    });
+    expect(await client.issueTicket(wish)).toMatchObject({ kind: 'Ticket' });
+    operators.leads(1);
+    known = `ipv4:${first},${second}`;
+    expect(await client.issueTicket(wish)).toMatchObject({ kind: 'Ticket' });
   });
 
   test('is renewed for its holder, and for nobody else', async () => {
