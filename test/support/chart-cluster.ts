@@ -1,7 +1,9 @@
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Cluster } from '../cluster/cluster.ts';
+import type { Ran } from '../cluster/run.ts';
 import type { NodeName } from '../cluster/topology.ts';
 import { CHART, NAMESPACE } from './chart.ts';
 import { compileExample, compileTestProgram, KERNELS } from './example-programs.ts';
@@ -9,6 +11,8 @@ import { compileExample, compileTestProgram, KERNELS } from './example-programs.
 const REPOSITORY = resolve(import.meta.dirname, '../..');
 const { version } = JSON.parse(readFileSync(`${REPOSITORY}/package.json`, 'utf8')) as { readonly version: string };
 const VALUES = ['gpuNodes.softwareGpus=1x8Gi', 'image.pullPolicy=Never'];
+const REACHED_MS = 180_000;
+const POLL_MS = 500;
 const WORKLOADS = ['deployment/aquifer-operator', 'daemonset/aquifer-node', 'daemonset/aquifer-gpu-node'];
 
 /** What a pod computes, and where. */
@@ -25,8 +29,9 @@ export interface ProgramPod {
 /** A real cluster with the chart installed and the default pool, for programs on both nodes. Disposing it removes all. */
 export interface ChartCluster extends AsyncDisposable {
   readonly cluster: Cluster;
-  /** What kubectl printed. @throws Error when it fails. */
+  /** What kubectl printed, as soon as the API server can be reached. @throws Error when it fails. */
   kubectl(...words: readonly string[]): Promise<string>;
+  apply(...objects: readonly object[]): Promise<string>;
   /** kubectl in the namespace of the chart. */
   system(...words: readonly string[]): Promise<string>;
   /** Installs or upgrades the chart, with values as `--set` takes them. */
@@ -59,7 +64,7 @@ export async function startChartCluster(values: readonly string[] = []): Promise
   const cluster = stack.use(await Cluster.forTest());
   for (const archive of archives) await cluster.load(archive);
 
-  const kubectl = async (...words: readonly string[]): Promise<string> => (await cluster.kubectl(words)).stdout;
+  const kubectl = (...words: readonly string[]): Promise<string> => reached(() => cluster.kubectl(words));
   const system = (...words: readonly string[]): Promise<string> => kubectl(...words, `--namespace=${NAMESPACE}`);
   const helm: ChartCluster['helm'] = (verb, more = []) => {
     const set = [...VALUES, ...values, ...more].flatMap((value) => ['--set', value]);
@@ -79,6 +84,7 @@ export async function startChartCluster(values: readonly string[] = []): Promise
   return {
     cluster,
     kubectl,
+    apply: (...objects) => reached(() => cluster.apply(...objects)),
     system,
     helm,
     isUp,
@@ -92,6 +98,22 @@ export async function startChartCluster(values: readonly string[] = []): Promise
     pod: (wish) => programPod(wish, folder),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+const NOT_REACHED =
+  /Unable to connect to the server|TLS handshake timeout|connection refused|i[/]o timeout|request timed out|did not complete within/;
+
+/** Repeats what never reached the API server: on a machine with much to do even a handshake takes too long at times. */
+async function reached(ask: () => Promise<Ran>): Promise<string> {
+  const deadline = Date.now() + REACHED_MS;
+  for (;;) {
+    try {
+      return (await ask()).stdout;
+    } catch (error) {
+      if (!NOT_REACHED.test(String(error)) || Date.now() > deadline) throw error;
+    }
+    await sleep(POLL_MS);
+  }
 }
 
 const ANNOTATIONS = { 'aquifer.dev/memory': '1Gi', 'aquifer.dev/compute': '25' };
