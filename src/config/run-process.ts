@@ -12,6 +12,8 @@ export interface ProcessOptions<S extends z.ZodObject> {
   readonly explain?: (error: unknown) => { readonly line: string; readonly code: number };
 }
 
+const LEFTOVERS_MS = 1000;
+
 const explainShortly = (error: unknown): { readonly line: string; readonly code: number } => ({
   line: error instanceof Error ? error.message : String(error),
   code: 1,
@@ -39,6 +41,9 @@ export async function runProcess<S extends z.ZodObject>(options: ProcessOptions<
     const { line, code } = explain(error);
     complain(line);
     return code;
+  } finally {
+    // What a library holds after its end, such as a connection that is still being made, must not keep the process.
+    setTimeout(() => process.exit(), LEFTOVERS_MS).unref();
   }
 }
 
