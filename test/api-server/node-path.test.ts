@@ -139,3 +139,27 @@ test('a program that starts while the connector is replaced waits for the next o
   await node.startConnector();
   expect(await waits).toEqual(succeeds);
 });
+
+test('a container whose ticket is of a leader before gets another one, and its next program computes', async () => {
+  const [here, there] = [nodeOf('cpu-1'), nodeOf('gpu-1')];
+  const [pod, other] = [await podOn('cpu-1', await boundClaim()), await podOn('gpu-1', await boundClaim())];
+  await here.startContainer('slot-4', pod);
+  expect(await here.run('slot-4', pod, [matmul, KERNELS, '64'])).toEqual(succeeds);
+
+  const path = '/apis/coordination.k8s.io/v1/namespaces/default/leases/aquifer-operator';
+  const epoch = async () =>
+    ((await kube.connection.call({ method: 'GET', path })) as Lease).metadata.annotations['aquifer.dev/epoch'];
+  const before = await epoch();
+  const contentType = 'application/merge-patch+json';
+  await kube.connection.call({ method: 'PATCH', path, body: { spec: { holderIdentity: null } }, contentType });
+  await eventually(epoch, (now) => now !== before, LONG_MS);
+
+  // From its ticket the gateway learns that there is a later leader.
+  await there.startContainer('slot-4', other);
+  expect(await there.run('slot-4', other, [matmul, KERNELS, '64'])).toEqual(succeeds);
+  expect(await here.run('slot-4', pod, [matmul, KERNELS, '64'])).toEqual(succeeds);
+});
+
+interface Lease {
+  readonly metadata: { readonly annotations: Readonly<Record<string, string>> };
+}

@@ -1,5 +1,6 @@
 //! The event loop: session sockets on one side, gateways on the other. One thread, nothing in it ever blocks.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -210,7 +211,11 @@ impl Connector {
             .values()
             .filter(|offer| offer.gateway == *key && offer.is_valid())
             .collect();
-        offers.sort_by(|a, b| a.path.cmp(&b.path));
+        // Those of containers that are over are kept, and may be of leaders before: the newest is the best.
+        offers.sort_by_key(|offer| {
+            let payload = &offer.file.ticket.payload;
+            (Reverse((payload.epoch, payload.exp)), &offer.path)
+        });
         offers
             .iter()
             .map(|offer| offer.file.compact.clone())
@@ -327,6 +332,9 @@ impl Connector {
         self.link_to(&offer.gateway)?;
         let path = offer.path.clone();
         info!("offered", socket = path.display(), claim = offer.file.claim);
+        if let Some(link) = self.gateways.get_mut(&offer.gateway) {
+            link.show_anew();
+        }
         self.offers.insert(path, offer);
         self.drop_unused_gateways();
         Ok(())

@@ -103,6 +103,18 @@ impl<A> GatewayLink<A> {
         Ok(())
     }
 
+    /// There is a new ticket to show: at once, and what came of others says nothing of it.
+    pub fn show_anew(&mut self) {
+        if self.is_connected() {
+            return;
+        }
+        self.refusals = 0;
+        self.retry = FIRST_RETRY;
+        if matches!(self.stage, Stage::Idle) {
+            self.due = Some(Instant::now());
+        }
+    }
+
     /// Whether an answer is waited for.
     pub fn is_quiet(&self) -> bool {
         self.questions.is_empty()

@@ -47,6 +47,8 @@ pub struct Program {
     pub session: Option<String>,
     /// Whether the gateway was asked already: before, the ticket has to be bound.
     pub asked: bool,
+    /// Whether another ticket was asked for because the gateway refused the one at hand as too old.
+    pub asked_anew: bool,
     /// The data plane's version that its client library speaks, for the records.
     pub protocol: Value,
     /// When it must have got further.

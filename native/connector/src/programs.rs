@@ -71,6 +71,7 @@ impl Connector {
             stage: Stage::Asking,
             session: None,
             asked: false,
+            asked_anew: false,
             protocol: Value::Null,
             deadline,
             stream_token: id,

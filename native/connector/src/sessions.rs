@@ -15,6 +15,9 @@ use crate::gateway_link::GatewayKey;
 use crate::program::Stage;
 use crate::state::StoredSession;
 
+/// Why a gateway refuses a ticket that was a good one.
+const TOO_OLD: [&str; 2] = ["EpochTooOld", "TicketExpired"];
+
 impl Connector {
     /// Asks for the programs that wait, once the ticket is bound; refuses them where it cannot be.
     pub fn open_waiting(&mut self, path: &Path) {
@@ -88,7 +91,7 @@ impl Connector {
         };
         let mut reply = match answer {
             Ok(fields) => Value::Object(fields),
-            Err(refusal) => return self.refuse(id, refusal),
+            Err(refusal) => return self.not_opened(id, refusal),
         };
         reply["id"] = Value::Null;
         // It may look again, as often as it likes.
@@ -100,16 +103,27 @@ impl Connector {
         }
     }
 
+    /// A program at a slot is not told that its ticket is too old, as after every change of the operators' leader, before a
+    /// new one has been tried.
+    fn not_opened(&mut self, id: u64, refusal: Refusal) {
+        if let (Some(slots), Some(program)) = (&mut self.slots, self.programs.get_mut(&id)) {
+            slots.doubt(&program.offer);
+            let outdated = TOO_OLD.contains(&refusal.reason.as_str());
+            if outdated && !program.asked_anew && slots.has(&program.offer) {
+                program.asked_anew = true;
+                program.asked = false;
+                let path = program.offer.clone();
+                return self.open_waiting(&path);
+            }
+        }
+        self.refuse(id, refusal);
+    }
+
     /// The gateway has opened a session, or has not.
     pub fn opened(&mut self, key: &GatewayKey, id: u64, answer: Answer) {
         let fields = match answer {
             Ok(fields) => fields,
-            Err(refusal) => {
-                if let (Some(slots), Some(program)) = (&mut self.slots, self.programs.get(&id)) {
-                    slots.doubt(&program.offer);
-                }
-                return self.refuse(id, refusal);
-            }
+            Err(refusal) => return self.not_opened(id, refusal),
         };
         let text = |name: &str| fields.get(name).and_then(Value::as_str);
         let Some(session) = text("session").map(str::to_owned) else {
