@@ -10,6 +10,8 @@ debian=()
 command -v clang >/dev/null || debian+=(clang)
 command -v readelf >/dev/null || debian+=(binutils)
 command -v g++ >/dev/null || debian+=(g++)
+command -v ip >/dev/null || debian+=(iproute2)
+command -v pgrep >/dev/null || debian+=(procps)
 python3 -c 'import venv, ensurepip' 2>/dev/null || debian+=(python3-venv)
 if ((${#debian[@]})); then
   echo "installing Debian packages: ${debian[*]}"
