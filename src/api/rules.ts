@@ -32,7 +32,12 @@ export const minVgpuMemoryBytes = parseQuantity(MIN_VGPU_MEMORY) ?? 0;
 const QUANTITY_PATHS: Readonly<Record<Kind, readonly string[]>> = {
   GPUPool: ['status.capacity.memory', 'status.promised.memory'],
   GPUNode: ['status.gpus[].memory', 'status.promised[].memory'],
-  VGPUClaim: ['spec.resources.memory', 'spec.gpuSelector.minMemory', 'status.allocations[].memory'],
+  VGPUClaim: [
+    'spec.resources.memory',
+    'spec.gpuSelector.minMemory',
+    'spec.nested.shares[].memory',
+    'status.allocations[].memory',
+  ],
 };
 
 const CEL_IS_QUANTITY = `self.matches('${QUANTITY_PATTERN}') && quantity(self).isLessThan(quantity('${QUANTITY_LIMIT}'))`;
@@ -64,8 +69,23 @@ const nameRules = (['GPUPool', 'VGPUClaim'] as const).map((kind): Rule => ({
 
 interface ClaimShape {
   readonly metadata: { readonly name: string };
-  readonly spec: { readonly vgpus: number; readonly slices?: unknown };
+  readonly spec: {
+    readonly vgpus: number;
+    readonly resources: Size;
+    readonly slices?: unknown;
+    readonly nested?: NestedShape;
+  };
   readonly status?: { readonly phase?: string; readonly allocations?: readonly unknown[] };
+}
+
+interface Size {
+  readonly memory: string;
+  readonly compute: number;
+}
+
+interface NestedShape {
+  readonly shares: readonly (Size & { readonly name: string })[];
+  readonly defaultShare?: string;
 }
 
 const nameOf = (self: Json): string => (self as ClaimShape).metadata.name;
@@ -77,17 +97,61 @@ const holdsVgpus = (claim: ClaimShape): boolean => HOLDING_PHASES.includes(claim
 const celHolds = (name: string): string =>
   `has(${name}.status) && has(${name}.status.phase) && ${name}.status.phase in ['Bound', 'Lost']`;
 
-const claimRules: readonly Rule[] = [
+const memoryMinimum = (id: string, path: string): Rule => ({
+  id,
+  kind: 'VGPUClaim',
+  path,
+  // A text that is no quantity is the quantity rule's business: one fault, one message.
+  cel: `!self.matches('${QUANTITY_PATTERN}') || !quantity(self).isLessThan(quantity('${MIN_VGPU_MEMORY}'))`,
+  message: `must be at least ${MIN_VGPU_MEMORY}`,
+  transition: false,
+  check: (self) => (parseQuantity(String(self)) ?? minVgpuMemoryBytes) >= minVgpuMemoryBytes,
+});
+
+const CEL_BOTH_QUANTITIES = `s.memory.matches('${QUANTITY_PATTERN}') && self.spec.resources.memory.matches('${QUANTITY_PATTERN}')`;
+
+const nestedRules: readonly Rule[] = [
+  memoryMinimum('VGPUClaim:share-memory-minimum', 'spec.nested.shares[].memory'),
   {
-    id: 'VGPUClaim:memory-minimum',
+    id: 'VGPUClaim:share-within-claim',
     kind: 'VGPUClaim',
-    path: 'spec.resources.memory',
-    // A text that is no quantity is the quantity rule's business: one fault, one message.
-    cel: `!self.matches('${QUANTITY_PATTERN}') || !quantity(self).isLessThan(quantity('${MIN_VGPU_MEMORY}'))`,
-    message: `must be at least ${MIN_VGPU_MEMORY}`,
+    path: '',
+    field: 'spec.nested.shares',
+    cel:
+      `!has(self.spec.nested) || self.spec.nested.shares.all(s, s.compute <= self.spec.resources.compute && ` +
+      `!(${CEL_BOTH_QUANTITIES} && quantity(s.memory).isGreaterThan(quantity(self.spec.resources.memory))))`,
+    message: 'must not be larger than the claim: no share has more memory or compute than spec.resources',
     transition: false,
-    check: (self) => (parseQuantity(String(self)) ?? minVgpuMemoryBytes) >= minVgpuMemoryBytes,
+    check: (self) => {
+      const { resources, nested } = (self as ClaimShape).spec;
+      return (nested?.shares ?? []).every((share) => isWithin(share, resources));
+    },
   },
+  {
+    id: 'VGPUClaim:default-share-exists',
+    kind: 'VGPUClaim',
+    path: '',
+    field: 'spec.nested.defaultShare',
+    cel:
+      `!has(self.spec.nested) || !has(self.spec.nested.defaultShare) || ` +
+      `self.spec.nested.shares.exists(s, s.name == self.spec.nested.defaultShare)`,
+    message: 'must be the name of one of the shares',
+    transition: false,
+    check: (self) => {
+      const { nested } = (self as ClaimShape).spec;
+      const wanted = nested?.defaultShare;
+      return wanted === undefined || nested?.shares.some(({ name }) => name === wanted) === true;
+    },
+  },
+];
+
+function isWithin(share: Size, claim: Size): boolean {
+  const [own, whole] = [parseQuantity(share.memory), parseQuantity(claim.memory)];
+  return share.compute <= claim.compute && !(own !== undefined && whole !== undefined && own > whole);
+}
+
+const claimRules: readonly Rule[] = [
+  memoryMinimum('VGPUClaim:memory-minimum', 'spec.resources.memory'),
   {
     id: 'VGPUClaim:slices-one-vgpu',
     kind: 'VGPUClaim',
@@ -141,4 +205,4 @@ const claimRules: readonly Rule[] = [
 ];
 
 /** All rules of all kinds, in the order in which they are checked. */
-export const rules: readonly Rule[] = [...quantityRules, ...nameRules, ...claimRules];
+export const rules: readonly Rule[] = [...quantityRules, ...nameRules, ...claimRules, ...nestedRules];

@@ -6,6 +6,11 @@ export const RELEASE_FINALIZER = 'aquifer.dev/release';
 
 export const MAX_VGPUS = 16; // CUDA programs enumerate devices at start; more than one node's worth helps nobody.
 
+/** Sessions of one claim at once, of those that use it directly and of its nested containers. */
+export const MAX_SESSIONS = 64;
+
+export const MAX_SHARES = 16;
+
 const computeSchema = z
   .int()
   .min(1)
@@ -21,6 +26,57 @@ const slicesSchema = z
     description:
       'Aquifer sets it on the claim of a pod with the limit `aquifer.dev/slice`: the claim is bound on that node, and ' +
       'since kubelet counts its share as slices, it withdraws none of them.',
+  });
+
+const shareSchema = z.strictObject({
+  name: z
+    .string()
+    .max(32)
+    .regex(/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/, 'must be lower-case letters, digits and hyphens, such as small-1')
+    .meta({ description: 'Containers ask for the device `aquifer.dev/vgpu=CLAIM-NAME` to get it.' }),
+  memory: quantitySchema('Device memory of each vGPU in bytes, at least `64Mi`, at most that of the claim.'),
+  compute: z.int().min(1).max(100).meta({
+    description: 'Compute of each vGPU, in percent of one GPU, at most that of the claim.',
+  }),
+  maxSessions: z
+    .int()
+    .min(1)
+    .max(MAX_SESSIONS)
+    .default(8)
+    .meta({ description: 'How many programs of one container may use it at once.' }),
+});
+
+const nestedSchema = z
+  .strictObject({
+    shares: z
+      .array(shareSchema)
+      .max(MAX_SHARES)
+      .meta({
+        description:
+          'What a container may ask for: each container that names a share has as much, for all of its programs together.',
+        'x-kubernetes-list-type': 'map',
+        'x-kubernetes-list-map-keys': ['name'],
+      }),
+    defaultShare: z.string().max(32).exactOptional().meta({
+      description: 'The share of containers that name none. Without it these are refused.',
+    }),
+    maxSessions: z
+      .int()
+      .min(1)
+      .max(MAX_SESSIONS)
+      .default(MAX_SESSIONS)
+      .meta({ description: 'How many programs may use the claim at once, of all containers and beside them.' }),
+    oversubscribe: z
+      .boolean()
+      .default(false)
+      .meta({
+        description:
+          'Whether the shares of the containers that run at once may be more than the claim in all. If not, a container ' +
+          'that would make them more is refused, and the others have what they were promised.',
+      }),
+  })
+  .meta({
+    description: 'How a KVM guest may divide the claim among its containers. Without it they use it undivided.',
   });
 
 export const vgpuClaimSpecSchema = z
@@ -59,6 +115,7 @@ export const vgpuClaimSpecSchema = z
       .exactOptional()
       .meta({ description: 'Which GPUs of the pool will do. Without it all do.' }),
     slices: slicesSchema.exactOptional(),
+    nested: nestedSchema.exactOptional(),
   })
   .meta({ description: 'What is asked for.' });
 

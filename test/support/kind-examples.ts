@@ -115,10 +115,18 @@ export const fullExamples: Readonly<Record<Kind, JsonObject>> = {
       vgpuPlacement: 'Shared',
       gpuSelector: { model: ['Aquifer Software GPU', 'NVIDIA A'], minMemory: '8Gi' },
       slices: { count: 30, nodeName: 'gpu-1' },
+      nested: {
+        shares: [{ name: 'small', memory: '2Gi', compute: 10, maxSessions: 4 }],
+        defaultShare: 'small',
+        maxSessions: 16,
+        oversubscribe: true,
+      },
     },
     { ...bound, conditions: [{ ...condition, type: 'Bound', reason: 'Bound' }] },
   ),
 };
+
+const share = (name: string, memory: string, compute: number) => ({ name, memory, compute });
 
 const minimal = (kind: Kind, name: string): JsonObject => ({ apiVersion: API_VERSION, kind, metadata: { name } });
 
@@ -137,6 +145,11 @@ export const acceptedExamples: readonly Example[] = [
     kind: 'VGPUClaim',
     object: claim({ resources: { memory, compute: 1 } }),
   })),
+  {
+    name: 'a claim whose shares are as large as itself',
+    kind: 'VGPUClaim',
+    object: claim({ nested: { shares: [share('all', '8192Mi', 30), share('least', '64Mi', 1)] } }),
+  },
   { name: 'a claim of 16 vGPUs', kind: 'VGPUClaim', object: claim({ vgpus: 16 }) },
   { name: 'a claim whose name has 63 characters', kind: 'VGPUClaim', object: claim({}, undefined, 'c'.repeat(63)) },
   { name: 'a pending claim that changes', kind: 'VGPUClaim', object: claim({ vgpus: 2 }), old: claim() },
@@ -212,6 +225,14 @@ const refusedQuantities: readonly RefusedExample[] = [
     message: QUANTITY,
   },
   {
+    name: 'a share with a bad quantity',
+    kind: 'VGPUClaim',
+    object: claim({ nested: { shares: [share('a', 'some', 1)] } }),
+    rule: 'VGPUClaim:spec.nested.shares[].memory:quantity',
+    field: 'spec.nested.shares[0].memory',
+    message: QUANTITY,
+  },
+  {
     name: 'the second of two allocations with a bad quantity',
     kind: 'VGPUClaim',
     object: claim({ vgpus: 2 }, { ...bound, allocations: [allocation(0), { ...allocation(1), memory: '8GiB' }] }),
@@ -279,6 +300,30 @@ export const refusedExamples: readonly RefusedExample[] = [
     message: 'are parts of one GPU: only a claim of one vGPU has them',
   },
   ...refusedQuantities,
+  ...[share('large', '8193Mi', 30), share('fast', '8Gi', 31)].map((one): RefusedExample => ({
+    name: `a claim with a share that is ${one.name}r than itself`,
+    kind: 'VGPUClaim',
+    object: claim({ nested: { shares: [one] } }),
+    rule: 'VGPUClaim:share-within-claim',
+    field: 'spec.nested.shares',
+    message: 'must not be larger than the claim: no share has more memory or compute than spec.resources',
+  })),
+  {
+    name: 'a share of too little memory',
+    kind: 'VGPUClaim',
+    object: claim({ nested: { shares: [share('tiny', '63Mi', 1)] } }),
+    rule: 'VGPUClaim:share-memory-minimum',
+    field: 'spec.nested.shares[0].memory',
+    message: 'must be at least 64Mi',
+  },
+  {
+    name: 'a default share that is none',
+    kind: 'VGPUClaim',
+    object: claim({ nested: { shares: [share('small', '1Gi', 1)], defaultShare: 'large' } }),
+    rule: 'VGPUClaim:default-share-exists',
+    field: 'spec.nested.defaultShare',
+    message: 'must be the name of one of the shares',
+  },
   ...['63Mi', '1', '0', '67108863', '0.06Gi'].map((memory): RefusedExample => ({
     name: `a claim for ${memory}`,
     kind: 'VGPUClaim',

@@ -122,6 +122,7 @@ function distinct(item: unknown, key: string | undefined, index: number): unknow
 const SPOILED_FORMATS: Readonly<Record<string, readonly [value: string, message: string]>> = {
   'date-time': ['yesterday', 'must be a time such as 2026-01-31T12:00:00Z'],
   '^[A-Za-z][A-Za-z0-9]{0,62}$': ['two words', 'must be one word in PascalCase'],
+  '^[a-z0-9]([a-z0-9-]*[a-z0-9])?$': ['-', 'must be lower-case letters, digits and hyphens, such as small-1'],
   '^[0-9]{1,3}[.][0-9]{1,3}$': ['8', 'must be major.minor, such as 8.0'],
 };
 
