@@ -6,6 +6,8 @@ export interface SessionView {
   readonly claim: string;
   readonly pid?: number;
   readonly program?: string;
+  /** The nested container that the program is in, and its share of the claim. */
+  readonly container?: { readonly id: string; readonly share?: string };
   /** How its program reaches the GPU's node; over TCP and vsock it is encrypted from end to end. */
   readonly channel: 'unix' | 'tcp' | 'vsock';
   readonly peer?: string;

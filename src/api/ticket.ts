@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { DeepReadonly } from './meta.ts';
-import { MAX_VGPUS } from './vgpu-claim.ts';
+import { MAX_SHARES, MAX_VGPUS } from './vgpu-claim.ts';
 
 /** `typ` of a ticket's header: no other kind of signed document can be taken for one. */
 export const TICKET_TYPE = 'aquifer-ticket+jwt';
@@ -45,6 +45,22 @@ export const ticketPayloadSchema = z.object({
     .min(1)
     .max(MAX_VGPUS),
   maxSessions: z.int().min(1),
+  nested: z
+    .object({
+      shares: z
+        .array(
+          z.object({
+            name: z.string().min(1).max(32),
+            memoryBytes: z.int().min(1),
+            computePercent: z.int().min(1).max(100),
+            maxSessions: z.int().min(1),
+          }),
+        )
+        .max(MAX_SHARES),
+      defaultShare: z.string().min(1).max(32).exactOptional(),
+      oversubscribe: z.boolean(),
+    })
+    .exactOptional(),
   cnf: z
     .object({ jwk: z.object({ kty: z.literal('OKP'), crv: z.literal('Ed25519'), x: ed25519KeySchema }) })
     .exactOptional(),

@@ -49,7 +49,19 @@ const refusalOf = (more: Partial<AdmissionInput>): string => {
 
 describe('admit', () => {
   test('gives what the ticket promises', () => {
-    expect(admit(input())).toEqual({ ok: true, value: [share(2)] });
+    expect(admit(input())).toEqual({ ok: true, value: { vgpus: [share(2)] } });
+  });
+
+  test('gives a nested container its share of the claim, which stays what it is', () => {
+    const small = { name: 'small', memoryBytes: GIB, computePercent: 10, maxSessions: 1 };
+    const nested = { shares: [small], oversubscribe: false };
+    const ticket = { claim: claim('trainer'), vgpus: [share(2)], maxSessions: 2, nested };
+    const container = { key: 'k', id: 'web', wanted: 'small' };
+    expect(admit(input({ ticket, container }))).toEqual({
+      ok: true,
+      value: { vgpus: [share(2)], container: { key: 'k', id: 'web', share: small } },
+    });
+    expect(refusalOf({ ticket, container: { ...container, wanted: 'large' } })).toMatch(/^ShareUnknown/);
   });
 
   test('counts the memory of a claim once, however many sessions share it', () => {

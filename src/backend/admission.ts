@@ -1,5 +1,7 @@
 import { formatBytes } from '../api/quantity.ts';
 import { err, ok, type Result } from '../lib/result.ts';
+import { explainShareRefusal, shareFor, type AdmittedContainer, type ContainerReference } from './container-share.ts';
+import type { Division, ShareRefusal } from './container-share.ts';
 import type { Gpu } from './gpu.ts';
 import type { ClaimReference, Session, VgpuShare } from './session-registry.ts';
 
@@ -8,6 +10,7 @@ export interface TicketPayload {
   readonly claim: ClaimReference;
   readonly vgpus: readonly VgpuShare[];
   readonly maxSessions: number;
+  readonly nested?: Division | undefined;
 }
 
 /** All that a decision depends on. */
@@ -16,11 +19,19 @@ export interface AdmissionInput {
   /** Whether the claim exists, has its vGPUs and is not being deleted. */
   readonly claimIsBound: boolean;
   readonly gpus: readonly Gpu[];
+  /** The nested container that the program is in, and the share that it asks for. */
+  readonly container?: (ContainerReference & { readonly wanted?: string | undefined }) | undefined;
   /** Sessions that live on this node, of all claims. */
   readonly sessions: readonly Session[];
 }
 
+export interface Admission {
+  readonly vgpus: readonly VgpuShare[];
+  readonly container?: AdmittedContainer;
+}
+
 export type AdmissionRefusal =
+  | { readonly reason: ShareRefusal['reason']; readonly share: ShareRefusal }
   | { readonly reason: 'ClaimNotBound'; readonly claim: string }
   | { readonly reason: 'SessionsExhausted'; readonly claim: string; readonly maxSessions: number }
   | { readonly reason: 'GPUNotHere'; readonly gpu: string }
@@ -37,7 +48,7 @@ export type AdmissionRefusal =
  * The last gate: a session gets what its ticket promises if the GPUs are here and have it physically, whatever the
  * operator believes. Memory counts once per claim, since the sessions of a claim share its limit.
  */
-export function admit(input: AdmissionInput): Result<readonly VgpuShare[], AdmissionRefusal> {
+export function admit(input: AdmissionInput): Result<Admission, AdmissionRefusal> {
   const { ticket, sessions } = input;
   const claim = `${ticket.claim.namespace}/${ticket.claim.name}`;
   if (!input.claimIsBound) return err({ reason: 'ClaimNotBound', claim });
@@ -50,7 +61,25 @@ export function admit(input: AdmissionInput): Result<readonly VgpuShare[], Admis
     const refusal = refuseGpu(gpu, input);
     if (refusal !== undefined) return err(refusal);
   }
-  return ok(ticket.vgpus);
+  const { vgpus } = ticket;
+  if (input.container === undefined) return ok({ vgpus });
+  const container = containerOf(input.container, own, ticket);
+  return container.ok ? ok({ vgpus, container: container.value }) : container;
+}
+
+function containerOf(
+  { wanted, ...container }: NonNullable<AdmissionInput['container']>,
+  own: readonly Session[],
+  { vgpus, maxSessions, nested }: TicketPayload,
+): Result<AdmittedContainer, AdmissionRefusal> {
+  const claim = {
+    memoryBytes: Math.min(...vgpus.map((vgpu) => vgpu.memoryBytes)),
+    computePercent: Math.min(...vgpus.map((vgpu) => vgpu.computePercent)),
+    maxSessions,
+  };
+  const living = own.flatMap((session) => session.container ?? []);
+  const found = shareFor({ container, wanted, division: nested, claim, living });
+  return found.ok ? found : err({ reason: found.error.reason, share: found.error });
 }
 
 function refuseGpu(uuid: string, { ticket, gpus, sessions }: AdmissionInput): AdmissionRefusal | undefined {
@@ -72,6 +101,7 @@ const bytesOn = (gpu: string, vgpus: readonly VgpuShare[]): number =>
 
 /** The refusal as a sentence for the user of the program. */
 export function explainRefusal(refusal: AdmissionRefusal): string {
+  if ('share' in refusal) return explainShareRefusal(refusal.share);
   switch (refusal.reason) {
     case 'ClaimNotBound':
       return `claim ${refusal.claim} has no vGPU: it is pending, being deleted or gone`;

@@ -7,7 +7,7 @@ import { closeClaim } from './claim-closing.ts';
 import { acceptGateways, type GatewayConnections } from './gateway-connections.ts';
 import { gatewayService } from './gateway-service.ts';
 import type { Gpu } from './gpu.ts';
-import { readLedgers, removeLedgers } from './ledger-directory.ts';
+import { readLedgers, removeContainerLedgers, removeLedgers } from './ledger-directory.ts';
 import { startNodeReporter } from './node-reporter.ts';
 import type { Agent } from './node-status.ts';
 import type { Authority, WorkerPaths } from './ports.ts';
@@ -67,6 +67,7 @@ export async function startBackend(options: BackendOptions): Promise<Backend> {
     gpus: reporter.gpus,
     usage: sampler.current,
     ledgers: () => readLedgers(workers.ledgers),
+    forgetAccounts: (claimUid, containerKey) => removeContainerLedgers(workers.ledgers, claimUid, containerKey),
     isRevoked: (claimUid) => gateways.isRevoked(claimUid),
   });
   const gateways: GatewayConnections = stack.use(await acceptGateways({ socket, log, answer }));

@@ -4,6 +4,18 @@ const sessionId = z.string().regex(/^[0-9a-f]{32}$/);
 const claim = z.object({ namespace: z.string().max(63), name: z.string().max(253), uid: z.string().min(1).max(64) });
 const jwk = z.object({ jwk: z.object({ x: z.string().max(64) }) });
 
+const share = z.object({
+  name: z.string().max(64),
+  memoryBytes: z.int().min(1),
+  computePercent: z.int().min(1).max(100),
+  maxSessions: z.int().min(1),
+});
+
+/** As a connector names a container; what it was admitted with comes back to us as we gave it. */
+const containerId = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/);
+const container = z.object({ id: containerId, share: z.string().max(64).nullish() });
+const admitted = z.object({ key: z.string().regex(/^[0-9a-f]{16}$/), id: containerId, share: share.optional() });
+
 const ticket = z.object({
   claim,
   vgpus: z
@@ -18,6 +30,9 @@ const ticket = z.object({
     .min(1)
     .max(64),
   maxSessions: z.int().min(1),
+  nested: z
+    .object({ shares: z.array(share).max(64), defaultShare: z.string().max(64).optional(), oversubscribe: z.boolean() })
+    .optional(),
   epoch: z.int().min(0),
   cnf: jwk.optional(),
 });
@@ -39,11 +54,12 @@ export const requests = {
     holder: z.string().max(64),
     peer,
     program,
+    container: container.nullish(),
   }),
   renew: z.object({ ticket: z.string().max(32_768), holderKey: z.string().max(64) }),
   /** Its program reaches this host over another channel now. */
   moved: z.object({ session: sessionId, peer }),
-  inspect: z.object({ ticket }),
+  inspect: z.object({ ticket, holder: z.string().max(64), container: container.nullish() }),
   sessionEnded: z.object({ session: sessionId, reason: z.string().max(64).nullish() }),
   sessions: z.object({
     sessions: z
@@ -55,6 +71,7 @@ export const requests = {
           startedAt: z.int().min(0),
           program,
           channel,
+          container: admitted.nullish(),
         }),
       )
       .max(65_536),

@@ -3,12 +3,14 @@ import type { Clock } from '../lib/clock.ts';
 import type { Log } from '../lib/log.ts';
 import { Refused, type JsonObject } from '../ipc/json-lines.ts';
 import { admit, explainRefusal } from './admission.ts';
+import { identified, type AdmittedContainer } from './container-share.ts';
 import { requests, type Admit, type Operation, type ReportedSession } from './gateway-messages.ts';
 import type { Gpu } from './gpu.ts';
 import type { LedgerOf } from './ledger-directory.ts';
 import type { Authority, WorkerPaths } from './ports.ts';
 import type { Session, SessionRegistry } from './session-registry.ts';
-import { claimUsage, type UsageSample } from './usage.ts';
+import { inspectClaim } from './inspection.ts';
+import type { UsageSample } from './usage.ts';
 
 export interface GatewayServiceDeps {
   readonly authority: Authority;
@@ -17,6 +19,8 @@ export interface GatewayServiceDeps {
   readonly usage: () => UsageSample;
   readonly ledgers: () => readonly LedgerOf[];
   readonly registry: SessionRegistry;
+  /** Removes the accounts of a container that has no session any more. */
+  readonly forgetAccounts: (claimUid: string, containerKey: string) => void;
   readonly workers: WorkerPaths;
   /** Claims whose sessions are being closed for good. */
   readonly isRevoked: (claimUid: string) => boolean;
@@ -34,7 +38,7 @@ export function gatewayService(
     enrol: async ({ csrPem }) => ({ ...(await authority.enrol(csrPem)) }),
     admit: (request) => admitSession(deps, request),
     renew: async ({ ticket, holderKey }) => ({ ticket: await authority.renew(ticket, holderKey) }),
-    inspect: async ({ ticket }) => ({ vgpus: ticket.vgpus.map((vgpu) => inspected(deps, ticket.claim.uid, vgpu)) }),
+    inspect: async (request) => ({ vgpus: inspectClaim(deps, request) }),
     moved: async ({ session, peer }) => {
       registry.moved(session, peer.kind, peer.address ?? '');
       log.info('session moved', { session, channel: peer.kind });
@@ -43,7 +47,10 @@ export function gatewayService(
     sessionEnded: async ({ session, reason }) => {
       const why = reason ?? 'Unknown';
       const ended = registry.remove(session, why);
-      if (ended !== undefined) log.info('session ended', { session, object: nameOf(ended), reason: why });
+      if (ended !== undefined) {
+        log.info('session ended', { session, object: nameOf(ended), reason: why });
+        forgetContainer(deps, ended);
+      }
       return {};
     },
     sessions: async ({ sessions }, reported) => {
@@ -67,19 +74,21 @@ export function gatewayService(
 
 async function admitSession(deps: GatewayServiceDeps, request: Admit): Promise<JsonObject> {
   const { authority, registry, workers, clock, log } = deps;
-  const { session, ticket, peer, program } = request;
+  const { session, ticket, peer, program, holder } = request;
   const bound = await authority.isBound(ticket.claim);
   // No await from here to add(): that is what makes counting and adding one step.
   const claimIsBound = bound && !deps.isRevoked(ticket.claim.uid);
-  const decision = admit({ ticket, claimIsBound, gpus: deps.gpus(), sessions: registry.list() });
+  const container = request.container == null ? undefined : identified(request.container, holder);
+  const decision = admit({ ticket, claimIsBound, container, gpus: deps.gpus(), sessions: registry.list() });
   if (!decision.ok) {
     log.info('session refused', { session, object: nameOf(ticket), reason: decision.error.reason });
     throw new Refused(decision.error.reason, explainRefusal(decision.error));
   }
+  const admitted = decision.value;
   registry.add({
     session,
     claim: ticket.claim,
-    vgpus: decision.value,
+    ...admitted,
     startedAt: clock.now(),
     channel: peer.kind,
     peer: peer.address ?? '',
@@ -87,7 +96,22 @@ async function admitSession(deps: GatewayServiceDeps, request: Admit): Promise<J
   });
   log.info('session admitted', { session, object: nameOf(ticket) });
   const { ledgers: ledgerDir, turns: turnsDir, driver, environment } = workers;
-  return { worker: { vgpus: decision.value, ledgerDir, turnsDir, driver, environment } };
+  const { vgpus } = admitted;
+  const worker = { vgpus, ...workerShare(admitted.container), ledgerDir, turnsDir, driver, environment };
+  return { worker, ...(admitted.container === undefined ? {} : { container: admitted.container }) };
+}
+
+function workerShare(container: AdmittedContainer | undefined): JsonObject {
+  if (container?.share === undefined) return {};
+  const { memoryBytes, computePercent } = container.share;
+  return { container: { key: container.key, memoryBytes, computePercent } };
+}
+
+/** The accounts of a container go with its last session. */
+function forgetContainer({ registry, forgetAccounts }: GatewayServiceDeps, { claim, container }: Session): void {
+  if (container === undefined) return;
+  const others = registry.ofClaim(claim.uid).filter((session) => session.container?.key === container.key);
+  if (others.length === 0) forgetAccounts(claim.uid, container.key);
 }
 
 const programOf = (program: Admit['program']): Session['program'] => ({
@@ -96,24 +120,6 @@ const programOf = (program: Admit['program']): Session['program'] => ({
 });
 
 const nameOf = ({ claim }: { readonly claim: Session['claim'] }): string => `${claim.namespace}/${claim.name}`;
-
-function inspected(deps: GatewayServiceDeps, claimUid: string, vgpu: Session['vgpus'][number]): JsonObject {
-  const gpu = deps.gpus().find(({ uuid }) => uuid === vgpu.gpu);
-  if (gpu === undefined) throw new Refused('GPUNotHere', `${vgpu.gpu} is not on this node`);
-  const { model, computeCapability, driverVersion } = gpu;
-  const { memoryBytes, computePercent } = vgpu;
-  const { usedBytes, utilizationPercent } = claimUsage(deps.usage(), claimUid, gpu.uuid);
-  return {
-    uuid: gpu.uuid,
-    name: model,
-    memoryBytes,
-    usedBytes,
-    computePercent,
-    utilizationPercent: Math.round(utilizationPercent),
-    computeCapability,
-    driverVersion: driverVersion ?? '',
-  };
-}
 
 /** Takes the sessions that the gateway says live for the truth: after a restart of ours they are all that is known. */
 function takeOver(deps: GatewayServiceDeps, reported: readonly ReportedSession[]): void {
@@ -138,6 +144,7 @@ function rebuilt(session: ReportedSession, ledgers: readonly LedgerOf[]): Sessio
       memoryBytes: ledger.limitBytes,
       computePercent: ledger.computePercent,
     })),
+    container: session.container ?? undefined,
     startedAt: new Date(session.startedAt * 1000),
     channel: session.channel,
     peer: '',

@@ -11,8 +11,9 @@ export interface LedgerOf {
 
 const TRIES = 100;
 
-// A claim's uid is a UUID of 36 characters; what follows the dash after it is the GPU's.
-const NAME = /^([0-9a-fA-F-]{36})-(.+)$/;
+// A claim's uid is a UUID of 36 characters; what follows the dash after it is the GPU's. What follows a dot is a nested
+// container: its account holds it to its share, and what it did stands in the claim's.
+const NAME = /^([0-9a-fA-F-]{36})-([^.]+)$/;
 
 /** All accounts of the node. A file that is none, or is gone meanwhile, is left out. */
 export function readLedgers(directory: string): readonly LedgerOf[] {
@@ -28,6 +29,15 @@ export function readLedgers(directory: string): readonly LedgerOf[] {
 export function removeLedgers(directory: string, claimUid: string): void {
   for (const name of namesIn(directory)) {
     if (name.startsWith(`${claimUid}-`)) rmSync(join(directory, name), { force: true });
+  }
+}
+
+/** Removes the accounts of a container that has no session any more. */
+export function removeContainerLedgers(directory: string, claimUid: string, containerKey: string): void {
+  for (const name of namesIn(directory)) {
+    if (name.startsWith(`${claimUid}-`) && name.endsWith(`.${containerKey}`)) {
+      rmSync(join(directory, name), { force: true });
+    }
   }
 }
 

@@ -1,3 +1,5 @@
+import type { AdmittedContainer } from './container-share.ts';
+
 /** One vGPU as a ticket or a worker's configuration has it. */
 export interface VgpuShare {
   /** As the program counts devices. */
@@ -22,7 +24,10 @@ export interface Session {
   /** 32 hexadecimal digits. */
   readonly session: string;
   readonly claim: ClaimReference;
+  /** What its claim has. */
   readonly vgpus: readonly VgpuShare[];
+  /** The nested container that its program is in, with what that may use of the claim. */
+  readonly container?: AdmittedContainer | undefined;
   readonly startedAt: Date;
   readonly channel: Channel;
   readonly peer: string;

@@ -53,11 +53,16 @@ function rows(sessions: readonly SessionView[], { wide, everywhere, now }: RowOp
     memoryOf(session),
     computeOf(session),
     formatAge(now.getTime() - Date.parse(session.startedAt)),
-    ...(wide ? [session.vgpus.map(({ gpu }) => gpu).join(','), session.peer ?? ''] : []),
+    ...(wide ? [session.vgpus.map(({ gpu }) => gpu).join(','), session.peer ?? '', containerOf(session)] : []),
   ];
-  const wideHeader = wide ? ['GPU', 'PEER'] : [];
+  const wideHeader = wide ? ['GPU', 'PEER', 'CONTAINER'] : [];
   return [[...(everywhere ? ['NAMESPACE'] : []), ...header, ...wideHeader], ...sessions.map(row)];
 }
+
+const containerOf = ({ container }: SessionView): string =>
+  container === undefined
+    ? ''
+    : container.id.slice(0, 12) + (container.share === undefined ? '' : `:${container.share}`);
 
 function memoryOf({ vgpus }: SessionView): string {
   const used = vgpus.reduce((sum, vgpu) => sum + vgpu.memoryBytes, 0);

@@ -1,6 +1,7 @@
 import type { SessionView } from '../api/session-view.ts';
+import type { AdmittedContainer } from '../backend/container-share.ts';
 import type { Session } from '../backend/session-registry.ts';
-import type { UsageSample } from '../backend/usage.ts';
+import type { SessionUsage, UsageSample } from '../backend/usage.ts';
 
 /** Sessions with what they use, oldest first. */
 export function sessionViews(sessions: readonly Session[], usage: UsageSample): readonly SessionView[] {
@@ -10,7 +11,7 @@ export function sessionViews(sessions: readonly Session[], usage: UsageSample): 
 }
 
 function viewOf(
-  { session, claim, program, channel, peer, startedAt, vgpus }: Session,
+  { session, claim, program, channel, peer, startedAt, vgpus, container }: Session,
   usage: UsageSample,
 ): SessionView {
   const own = usage.sessions.filter((of) => of.session === session);
@@ -20,19 +21,23 @@ function viewOf(
     claim: claim.name,
     ...(program.pid === undefined ? {} : { pid: program.pid }),
     ...(program.name === undefined ? {} : { program: program.name }),
+    ...(container === undefined ? {} : { container: { id: container.id, ...shareName(container) } }),
     channel,
     ...(peer === '' ? {} : { peer }),
     startedAt: startedAt.toISOString(),
-    vgpus: vgpus.map(({ gpu, memoryBytes, computePercent }) => {
-      const used = own.find((of) => of.gpu === gpu);
-      return {
-        gpu,
-        memoryBytes: used?.memoryBytes ?? 0,
-        memoryLimitBytes: memoryBytes,
-        computePercent,
-        utilizationPercent: used?.utilizationPercent ?? 0,
-        busyNs: String(used?.busyNs ?? 0n),
-      };
+    vgpus: vgpus.map((vgpu) => {
+      const { memoryBytes, computePercent } = container?.share ?? vgpu;
+      const used = own.find((of) => of.gpu === vgpu.gpu);
+      return { gpu: vgpu.gpu, memoryLimitBytes: memoryBytes, computePercent, ...usedOf(used) };
     }),
   };
 }
+
+const shareName = ({ share }: AdmittedContainer): { readonly share?: string } =>
+  share === undefined ? {} : { share: share.name };
+
+const usedOf = (used: SessionUsage | undefined) => ({
+  memoryBytes: used?.memoryBytes ?? 0,
+  utilizationPercent: used?.utilizationPercent ?? 0,
+  busyNs: String(used?.busyNs ?? 0n),
+});

@@ -40,7 +40,7 @@ describe('an object that is wrong is refused with the path of its field', () => 
   test.each([
     [
       spec('{poolName: default, resources: {memory: 1Gi, compute: 50}, colour: red}'),
-      'The VGPUClaim "wrong" is invalid: spec.colour: unknown field; known here: poolName, vgpus, resources, mode, access, vgpuPlacement, gpuSelector, slices\n',
+      'The VGPUClaim "wrong" is invalid: spec.colour: unknown field; known here: poolName, vgpus, resources, mode, access, vgpuPlacement, gpuSelector, slices, nested\n',
     ],
     [
       spec('{poolName: default, resources: {memory: 1Gb, compute: 50}}'),

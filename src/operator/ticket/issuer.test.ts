@@ -66,6 +66,22 @@ describe('a ticket', () => {
     expect(issuer.sign(wish)).toEqual(refused(why));
   });
 
+  test('says how the claim is divided, and no more sessions than it may have', () => {
+    const share = { name: 'small', memory: '1Gi', compute: 5, maxSessions: 2 };
+    const nested = { shares: [share], defaultShare: 'small', maxSessions: 4, oversubscribe: false };
+    const divided = claimOf('trainer', { spec: { nested }, status: boundTo() });
+    const { issuer, payloadOf } = issuing({ claimForTicket: () => ok(divided) });
+    const payload = payloadOf(given(issuer.sign(wish)));
+    expect(payload.ok && [payload.value.maxSessions, payload.value.nested]).toEqual([
+      4,
+      {
+        shares: [{ name: 'small', memoryBytes: 2 ** 30, computePercent: 5, maxSessions: 2 }],
+        defaultShare: 'small',
+        oversubscribe: false,
+      },
+    ]);
+  });
+
   test('says what the claim has, for whom, and until when', () => {
     const { issuer, payloadOf } = issuing();
     const payload = payloadOf(given(issuer.sign({ ...wish, holderKey: alice, lifetimeSeconds: 60 })));

@@ -1,6 +1,7 @@
 import type { VGPUClaim } from '../../api/kinds.ts';
 import { bytesOf } from '../../api/quantity.ts';
 import { ed25519KeySchema, type TicketPayload } from '../../api/ticket.ts';
+import { MAX_SESSIONS } from '../../api/vgpu-claim.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { err, ok, type Result } from '../../lib/result.ts';
 import type { Key } from '../../runtime/store.ts';
@@ -61,7 +62,6 @@ export interface Ticket {
 
 const DEFAULT_LIFETIME_SECONDS = 600; // Renewed at half-life; so long a withdrawn claim's ticket may still be shown.
 const MAX_LIFETIME_SECONDS = 86_400;
-const MAX_SESSIONS = 64;
 
 export function ticketIssuer(options: IssuerOptions): TicketIssuer {
   const { clock, acceptedKeys, claimForTicket, ledger, epoch } = options;
@@ -124,10 +124,28 @@ function issue(options: IssuerOptions, claim: VGPUClaim, { holderKey, iat, lifet
       memoryBytes: bytesOf(memory),
       computePercent: compute,
     })),
-    maxSessions,
+    maxSessions: Math.min(maxSessions, claim.spec.nested?.maxSessions ?? maxSessions),
+    ...division(claim),
     ...(holderKey === undefined ? {} : { cnf: { jwk: { kty: 'OKP', crv: 'Ed25519', x: holderKey } } }),
   };
   return { text: signTicket(payload, key), payload, claim };
+}
+
+function division({ spec: { nested } }: VGPUClaim): Pick<TicketPayload, 'nested'> {
+  if (nested === undefined) return {};
+  const { shares, defaultShare, oversubscribe } = nested;
+  return {
+    nested: {
+      shares: shares.map(({ name, memory, compute, maxSessions }) => ({
+        name,
+        memoryBytes: bytesOf(memory),
+        computePercent: compute,
+        maxSessions,
+      })),
+      ...(defaultShare === undefined ? {} : { defaultShare }),
+      oversubscribe,
+    },
+  };
 }
 
 /** All vGPUs of a claim are on one node. */
