@@ -12,8 +12,14 @@ export interface ConnectorProcess {
 }
 
 /** Starts a connector and waits until it offers `socket`. @throws Error with what it said instead. */
-export async function startConnector(ticket: string, socket: string, stateDir: string): Promise<ConnectorProcess> {
-  const { child, ended } = runProgram(PROGRAM, ['--ticket', ticket, '--socket', socket, '--state-dir', stateDir]);
+export async function startConnector(
+  ticket: string,
+  socket: string,
+  stateDir: string,
+  flags: readonly string[] = [],
+): Promise<ConnectorProcess> {
+  const words = ['--ticket', ticket, '--socket', socket, '--state-dir', stateDir, ...flags];
+  const { child, ended } = runProgram(PROGRAM, words);
   let output = '';
   child.stderr?.on('data', (chunk: Buffer) => (output += chunk.toString()));
   await eventually(

@@ -19,7 +19,7 @@ use crate::child::Child;
 use crate::door::Door;
 use crate::gateway_link::{GatewayKey, GatewayLink, Incoming};
 use crate::offer::Offer;
-use crate::program::Program;
+use crate::program::{Nested, Program};
 use crate::slots::Slots;
 use crate::state::{State, StoredOffer};
 
@@ -63,6 +63,8 @@ pub struct Connector {
     pub server: Option<LineServer>,
     /// On a node of a cluster.
     pub slots: Option<Slots>,
+    /// What all programs here are told to be, where one share of the claim is for all of them.
+    pub nested: Option<Nested>,
     next_token: u64,
 }
 
@@ -81,6 +83,7 @@ impl Connector {
             program_tokens: HashMap::new(),
             server: None,
             slots: None,
+            nested: None,
             next_token: FIRST,
         })
     }

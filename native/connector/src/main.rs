@@ -30,6 +30,7 @@ use serde_json::{Map, Value};
 
 use crate::child::Child;
 use crate::connector::{AGENT, CONTROL, Connector};
+use crate::program::Nested;
 use crate::slots::Slots;
 use crate::state::State;
 use crate::ticket_file::TicketFile;
@@ -37,13 +38,14 @@ use crate::ticket_file::TicketFile;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 const HELP: &str = "\
-usage: aquifer-connector --ticket FILE [--socket PATH] [--mode 0600] [--program -- COMMAND...]
+usage: aquifer-connector --ticket FILE [--share NAME] [--socket PATH] [--mode 0600] [--program -- COMMAND...]
        aquifer-connector --control PATH --state-dir DIR [--run-dir DIR] [--slots-dir DIR --agent PATH]
        aquifer-connector key [--state-dir DIR]
 
 Offers a socket through which programs of this host get sessions on a claim.
 
   --ticket FILE      the file that `aquifer ticket CLAIM` prints on the GPU host
+  --share NAME       the share of the claim (spec.nested.shares) that all programs here have together
   --socket PATH      the socket for programs ($AQUIFER_SOCKET); default $XDG_RUNTIME_DIR/aquifer/NAMESPACE.NAME.sock
   --mode MODE        its permission bits (default 0600: this user alone)
   --program -- ...   runs COMMAND with the socket and the client libraries, and ends with its exit code
@@ -92,6 +94,7 @@ fn main() -> ExitCode {
 fn run() -> Result<u8, Failure> {
     let flags = [
         "ticket",
+        "share",
         "socket",
         "mode",
         "state-dir",
@@ -228,6 +231,10 @@ fn serve_ticket(arguments: &Arguments, directory: &Path) -> Result<u8, Failure> 
     };
     let signals = Signals::take(&[libc::SIGTERM, libc::SIGINT])?;
     let mut connector = Connector::new(State::open(directory, &instance_of(&socket))?)?;
+    connector.nested = arguments.value("share").map(|share| Nested {
+        id: instance_of(&socket),
+        share: Some(share.to_owned()),
+    });
     connector
         .offer(&socket, mode, raw)
         .map_err(|refusal| Failure::Other(refusal.to_string()))?;

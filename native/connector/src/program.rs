@@ -12,6 +12,7 @@ use aquifer_control::descriptors::send_with_descriptor;
 use aquifer_control::frames::{FrameBuffer, encode_frame};
 use aquifer_control::peer::Peer;
 use aquifer_control::tls_link::Socket;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::cgroup::Container;
@@ -30,6 +31,15 @@ pub enum Stage {
     Open,
 }
 
+/// The nested container that a program is in, as the gateway is told of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nested {
+    pub id: String,
+    /// The share of the claim that it asks for; without it the default one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<String>,
+}
+
 pub struct Program {
     /// `None` for one that was taken up after a restart: its socket went with the connector before.
     pub stream: Option<UnixStream>,
@@ -42,6 +52,8 @@ pub struct Program {
     pub gateway: Option<GatewayKey>,
     /// At a slot: which container it is in.
     pub container: Option<Container>,
+    /// Where its claim is divided among containers.
+    pub nested: Option<Nested>,
     pub stage: Stage,
     /// Its session, as soon as the gateway has given one.
     pub session: Option<String>,

@@ -68,6 +68,7 @@ impl Connector {
             offer: path.to_owned(),
             gateway,
             container,
+            nested: self.nested.clone(),
             stage: Stage::Asking,
             session: None,
             asked: false,

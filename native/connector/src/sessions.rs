@@ -72,13 +72,13 @@ impl Connector {
         let ticket = &offer.file.compact;
         let (request, asked) = if matches!(program.stage, Stage::Inspecting) {
             (
-                json!({"op": "inspect", "ticket": ticket}),
+                json!({"op": "inspect", "ticket": ticket, "container": program.nested}),
                 Asked::Inspect(id),
             )
         } else {
             let about = json!({"pid": program.peer.process.pid, "name": program.name, "protocol": program.protocol});
             (
-                json!({"op": "open", "ticket": ticket, "program": about}),
+                json!({"op": "open", "ticket": ticket, "program": about, "container": program.nested}),
                 Asked::Open(id),
             )
         };

@@ -17,7 +17,7 @@ const MAX_CONNECTIONS: usize = 16;
 /// Requests of one connection that may wait for somebody else. Fifty programs that start at once are well within it.
 const MAX_OUTSTANDING: usize = 256;
 /// A kilobyte of a program's name and the like is plenty.
-const MAX_PROGRAM: usize = 1024;
+const MAX_TOLD: usize = 1024;
 
 #[derive(Deserialize)]
 #[serde(tag = "op", rename_all = "camelCase")]
@@ -30,6 +30,8 @@ enum Request {
         ticket: String,
         #[serde(default)]
         program: Value,
+        #[serde(default)]
+        container: Value,
     },
     Close {
         session: String,
@@ -39,6 +41,8 @@ enum Request {
     },
     Inspect {
         ticket: String,
+        #[serde(default)]
+        container: Value,
     },
 }
 
@@ -46,6 +50,22 @@ enum Request {
 pub enum Progress {
     Done(Value),
     Later,
+}
+
+/// What a connector tells of a program that wants a session.
+pub struct About {
+    /// For listings.
+    pub program: Value,
+    /// The nested container that it is in and the share that it asks for; the backend's to judge.
+    pub container: Value,
+}
+
+fn at_most(field: &str, value: &Value) -> Result<(), Refusal> {
+    if value.to_string().len() <= MAX_TOLD {
+        return Ok(());
+    }
+    let message = format!("{field}: longer than {MAX_TOLD} bytes");
+    Err(Refusal::new("BadRequest", message))
 }
 
 impl Gateway {
@@ -170,16 +190,17 @@ impl Gateway {
         }
         match request {
             Request::Hello { .. } => Err(Refusal::new("BadRequest", "hello was said already")),
-            Request::Open { ticket, program } => {
+            Request::Open {
+                ticket,
+                program,
+                container,
+            } => {
                 let ticket = self.verify(&ticket)?;
                 ticket.held_by(&holder)?;
-                if program.to_string().len() > MAX_PROGRAM {
-                    return Err(Refusal::new(
-                        "BadRequest",
-                        format!("program: longer than {MAX_PROGRAM} bytes"),
-                    ));
-                }
-                self.open_session(token, id, holder, &ticket, program)?;
+                at_most("program", &program)?;
+                at_most("container", &container)?;
+                let about = About { program, container };
+                self.open_session(token, id, holder, &ticket, about)?;
                 Ok(Progress::Later)
             }
             Request::Close { session } => {
@@ -200,10 +221,14 @@ impl Gateway {
                     json!({"op": "renew", "ticket": compact, "holderKey": holder.to_string()});
                 self.forward(token, id, request)
             }
-            Request::Inspect { ticket } => {
+            Request::Inspect { ticket, container } => {
                 let ticket = self.verify(&ticket)?;
                 ticket.held_by(&holder)?;
-                self.forward(token, id, json!({"op": "inspect", "ticket": ticket.raw}))
+                at_most("container", &container)?;
+                let request = json!({
+                    "op": "inspect", "ticket": ticket.raw, "holder": holder.to_string(), "container": container,
+                });
+                self.forward(token, id, request)
             }
         }
     }

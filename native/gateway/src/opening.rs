@@ -13,6 +13,7 @@ use aquifer_control::{info, tcp, unix_socket, warning};
 use serde_json::{Map, Value, json};
 
 use crate::connection::PeerKind;
+use crate::control::About;
 use crate::gateway::{AskedBackend, AskedSpawner, Gateway, PATIENCE};
 use crate::session::{Kept, Phase, Session, reason};
 use crate::trust::now_seconds;
@@ -32,7 +33,7 @@ impl Gateway {
         request: &Value,
         holder: HolderKey,
         ticket: &Ticket,
-        program: Value,
+        about: About,
     ) -> Result<(), Refusal> {
         let payload = &ticket.payload;
         self.check_counts(holder, ticket)?;
@@ -51,7 +52,7 @@ impl Gateway {
         let peer = json!({"kind": kind.channel(), "address": kind.address()});
         let admit = json!({
             "op": "admit", "session": id.to_string(), "ticket": ticket.raw, "holder": holder.to_string(),
-            "peer": peer, "program": program,
+            "peer": peer, "program": about.program, "container": about.container,
         });
         let asked = self.backend.ask(admit, AskedBackend::Admit(id), PATIENCE);
         asked.map_err(|_| Refusal::new("TooManyRequests", "too much waits for the backend"))?;
@@ -61,7 +62,8 @@ impl Gateway {
             transport: transport.into(),
             channel: kind.channel().into(),
             started_at: now_seconds(),
-            program,
+            program: about.program,
+            container: Value::Null,
         };
         let opener = Some((connection, request.clone()));
         let session = Session {
@@ -135,8 +137,12 @@ impl Gateway {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
+        let mut container = Value::Null;
         let worker = answer.and_then(|mut fields| match fields.remove("worker") {
-            Some(Value::Object(worker)) => Ok(worker),
+            Some(Value::Object(worker)) => {
+                container = fields.remove("container").unwrap_or_default();
+                Ok(worker)
+            }
             _ => Err(Refusal::new(
                 "InternalError",
                 "worker: the backend's answer to admit has none",
@@ -171,6 +177,7 @@ impl Gateway {
             config.insert(name.into(), value);
         }
         session.phase = Phase::Spawning;
+        session.kept.container = container;
         let request = json!({"op": "spawn", "session": id.to_string(), "config": config, "record": session.kept});
         if self
             .spawner

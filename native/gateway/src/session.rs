@@ -31,6 +31,9 @@ pub struct Kept {
     pub started_at: u64,
     /// What the connector said of the program.
     pub program: Value,
+    /// What the backend admitted of a nested container, as it said it; null where the program is in none.
+    #[serde(default)]
+    pub container: Value,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

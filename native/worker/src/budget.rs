@@ -101,39 +101,103 @@ impl Budget {
     }
 }
 
-/// A worker that waits for the turn.
+/// What a worker's kernels are paid from: the budget of its claim, and within it that of its nested container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Purse {
+    pub claim: Budget,
+    pub container: Option<Budget>,
+    /// The fair order among the workers of the claim: as `served_ns` is among claims.
+    pub within_ns: u64,
+}
+
+impl Purse {
+    /// Both budgets after kernels ran for `used_ns`.
+    pub fn charged(self, used_ns: u64) -> Purse {
+        let payer = self.container.unwrap_or(self.claim);
+        Purse {
+            claim: self.claim.charged(used_ns),
+            container: self.container.map(|it| it.charged(used_ns)),
+            within_ns: self
+                .within_ns
+                .saturating_add(used_ns.saturating_mul(100) / payer.rate()),
+        }
+    }
+
+    /// Whether both allow to start kernels now.
+    pub fn may_start(&self) -> bool {
+        self.wait_ns() == 0
+    }
+
+    /// How long, in nanoseconds of wall time, until both do.
+    pub fn wait_ns(&self) -> u64 {
+        let container = self.container.map_or(0, |it| it.wait_ns());
+        self.claim.wait_ns().max(container)
+    }
+
+    /// GPU time, in nanoseconds, that may be launched before asking again.
+    pub fn slice_ns(&self) -> u64 {
+        let container = self.container.map_or(SLICE_NS, |it| it.slice_ns());
+        self.claim.slice_ns().min(container)
+    }
+}
+
+/// A worker that waits for the turn, or has it.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate {
     /// The worker's slot.
     pub slot: usize,
-    /// Its claim's budget, filled.
-    pub budget: Budget,
+    /// The row of its claim.
+    pub claim: usize,
+    /// What it pays from, filled.
+    pub purse: Purse,
     /// Since when it waits, on the monotonic clock.
     pub waiting_since_ns: u64,
 }
 
-/// The candidate that is next: of those that may start, the one served least for its share, then the longest waiting. So
-/// time that is lost, or promised twice, is missed by all in proportion.
+/// The candidate that is next: of those that may start, the one whose claim was served least for its share, of these the one
+/// whose container was, then the longest waiting. So time that is lost, or promised twice, is missed by all in proportion.
 pub fn next(candidates: impl Iterator<Item = Candidate>) -> Option<usize> {
     candidates
-        .filter(|it| it.budget.may_start())
-        .min_by_key(|it| (it.budget.served_ns, it.waiting_since_ns, it.slot))
+        .filter(|it| it.purse.may_start())
+        .min_by_key(|it| {
+            let served_ns = it.purse.claim.served_ns;
+            (served_ns, it.purse.within_ns, it.waiting_since_ns, it.slot)
+        })
         .map(|it| it.slot)
 }
 
-/// Whether a holder whose budget is `own` has to give the turn up although it has more to run.
-pub fn must_yield(own: &Budget, waiting: impl Iterator<Item = Candidate>) -> bool {
-    if !own.may_start() {
+/// Whether a holder has to give the turn up although it has more to run.
+pub fn must_yield(own: &Candidate, waiting: impl Iterator<Item = Candidate>) -> bool {
+    if !own.purse.may_start() {
         return true;
     }
-    waiting
-        .filter(|it| it.budget.may_start())
-        .any(|it| it.budget.served_ns < own.served_ns)
+    waiting.filter(|it| it.purse.may_start()).any(|it| {
+        if it.claim == own.claim {
+            it.purse.within_ns < own.purse.within_ns
+        } else {
+            it.purse.claim.served_ns < own.purse.claim.served_ns
+        }
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A worker of a claim of its own.
+    fn candidate(slot: usize, claim: Budget, waiting_since_ns: u64) -> Candidate {
+        let purse = Purse {
+            claim,
+            container: None,
+            within_ns: 0,
+        };
+        Candidate {
+            slot,
+            claim: slot,
+            purse,
+            waiting_since_ns,
+        }
+    }
 
     /// Runs claims that always have work, one kernel a turn, with `handover_ns` lost at each change of turn.
     fn simulate(claims: &[(u32, u64)], handover_ns: u64, seconds: u64) -> Vec<Vec<f64>> {
@@ -149,11 +213,8 @@ mod tests {
                 for it in &mut budgets {
                     *it = it.filled(now);
                 }
-                let waiting = (0..claims.len()).map(|slot| Candidate {
-                    slot,
-                    budget: budgets[slot],
-                    waiting_since_ns: since[slot],
-                });
+                let waiting =
+                    (0..claims.len()).map(|slot| candidate(slot, budgets[slot], since[slot]));
                 let Some(slot) = next(waiting) else {
                     now += budgets.iter().map(Budget::wait_ns).min().unwrap_or(1);
                     continue;
@@ -281,33 +342,86 @@ mod tests {
 
     #[test]
     fn of_equals_the_longest_waiting_is_next() {
-        let candidate = |slot, since| Candidate {
-            slot,
-            budget: Budget::new(50, 0),
-            waiting_since_ns: since,
-        };
-        assert_eq!(
-            next([candidate(0, 9), candidate(1, 5), candidate(2, 7)].into_iter()),
-            Some(1)
-        );
+        let of = |slot, since| candidate(slot, Budget::new(50, 0), since);
+        assert_eq!(next([of(0, 9), of(1, 5), of(2, 7)].into_iter()), Some(1));
         assert_eq!(next(std::iter::empty()), None);
     }
 
     #[test]
     fn a_holder_yields_to_who_is_further_behind_only() {
-        let own = Budget::new(50, 0).charged(10_000_000);
-        let ahead = Candidate {
-            slot: 0,
-            budget: Budget::new(50, 0).charged(20_000_000),
-            waiting_since_ns: 0,
-        };
-        let behind = Candidate {
-            slot: 1,
-            budget: Budget::new(10, 0),
-            waiting_since_ns: 0,
-        };
+        let own = candidate(2, Budget::new(50, 0).charged(10_000_000), 0);
+        let ahead = candidate(0, Budget::new(50, 0).charged(20_000_000), 0);
+        let behind = candidate(1, Budget::new(10, 0), 0);
         assert!(!must_yield(&own, [ahead].into_iter()));
         assert!(must_yield(&own, [ahead, behind].into_iter()));
-        assert!(must_yield(&own.charged(1 << 40), std::iter::empty()));
+        let spent = candidate(2, own.purse.claim.charged(1 << 40), 0);
+        assert!(must_yield(&spent, std::iter::empty()));
+    }
+
+    /// Runs containers of one claim of `percent` that always have work, one kernel of 1 ms a turn; percent of the GPU each got.
+    fn simulate_containers(percent: u32, shares: &[u32]) -> Vec<f64> {
+        let mut now = 1_000;
+        let mut claim = Budget::new(percent, now);
+        let mut containers: Vec<Budget> = shares.iter().map(|it| Budget::new(*it, now)).collect();
+        let mut used = vec![0u64; shares.len()];
+        let end = 10_000_000_000;
+        while now < end {
+            claim = claim.filled(now);
+            let waiting: Vec<Candidate> = (0..shares.len())
+                .map(|slot| {
+                    let container = containers[slot].filled(now);
+                    Candidate {
+                        slot,
+                        claim: 0,
+                        purse: Purse {
+                            claim,
+                            container: Some(container),
+                            within_ns: container.served_ns,
+                        },
+                        waiting_since_ns: 0,
+                    }
+                })
+                .collect();
+            let Some(slot) = next(waiting.iter().copied()) else {
+                now += waiting
+                    .iter()
+                    .map(|it| it.purse.wait_ns())
+                    .min()
+                    .unwrap_or(1);
+                continue;
+            };
+            now += 1_000_000;
+            let paid = Purse {
+                claim: claim.filled(now),
+                container: Some(containers[slot].filled(now)),
+                within_ns: 0,
+            }
+            .charged(1_000_000);
+            claim = paid.claim;
+            containers[slot] = paid.container.unwrap_or(claim);
+            used[slot] += 1_000_000;
+        }
+        used.iter()
+            .map(|ns| *ns as f64 / end as f64 * 100.0)
+            .collect()
+    }
+
+    #[test]
+    fn containers_have_their_shares_within_their_claim() {
+        for (claim, shares, want) in [
+            // Shares that fit: each is a cap of its own.
+            (75, [25, 50], [25.0, 50.0]),
+            (100, [25, 50], [25.0, 50.0]),
+            // Shares that do not: what the claim has, in their proportion.
+            (30, [25, 50], [10.0, 20.0]),
+        ] {
+            let got = simulate_containers(claim, &shares);
+            for (got, want) in got.iter().zip(want) {
+                assert!(
+                    (got - want).abs() < 1.5,
+                    "{claim} {shares:?}: {got}, {want}"
+                );
+            }
+        }
     }
 }

@@ -14,8 +14,11 @@ pub struct Config {
     /// The session's id, 32 hex digits.
     pub session: String,
     pub claim: ClaimName,
-    /// The vGPUs that the program sees, in its order.
+    /// The vGPUs that the program sees, in its order, as large as the claim has them.
     pub vgpus: Vec<Vgpu>,
+    /// The nested container that the program is in, where its claim is divided.
+    #[serde(default)]
+    pub container: Option<Container>,
     pub ledger_dir: PathBuf,
     pub turns_dir: PathBuf,
     pub control_socket: PathBuf,
@@ -56,6 +59,18 @@ pub struct Vgpu {
     pub compute_percent: u32,
 }
 
+/// A nested container and its share of the claim.
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Container {
+    /// Tells it from the claim's others, 16 hex digits.
+    pub key: String,
+    /// Of each vGPU.
+    pub memory_bytes: u64,
+    /// Cap of each vGPU in percent of the GPU's time, 1 to 100.
+    pub compute_percent: u32,
+}
+
 /// What carries the data connection.
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
@@ -91,6 +106,17 @@ impl Config {
         hex(&self.secret)
     }
 
+    /// What the program may use of `vgpu`: memory in bytes, and percent of the GPU's time.
+    pub fn size_of(&self, vgpu: &Vgpu) -> (u64, u32) {
+        let (bytes, percent) = (vgpu.memory_bytes, vgpu.compute_percent);
+        self.container.as_ref().map_or((bytes, percent), |share| {
+            (
+                bytes.min(share.memory_bytes),
+                percent.min(share.compute_percent),
+            )
+        })
+    }
+
     fn check(&self) -> Result<(), String> {
         let demand = |right: bool, message: &str| {
             if right {
@@ -119,6 +145,20 @@ impl Config {
             (1..=16).contains(&self.vgpus.len()),
             "vgpus: must have 1 to 16 entries",
         )?;
+        if let Some(share) = &self.container {
+            demand(
+                hex::<8>(&share.key).is_some(),
+                "container.key: must be 16 hex digits",
+            )?;
+            demand(
+                share.memory_bytes >= 2 << 20,
+                "container.memoryBytes: must be at least 2097152",
+            )?;
+            demand(
+                (1..=100).contains(&share.compute_percent),
+                "container.computePercent: must be 1 to 100",
+            )?;
+        }
         for (at, vgpu) in self.vgpus.iter().enumerate() {
             let field = format!("vgpus[{at}]");
             demand(
@@ -186,6 +226,7 @@ mod tests {
             "vgpus": [{"index": 0, "gpu": "GPU-00000000-0000-4000-8000-000000000001", "memoryBytes": 1u64 << 30, "computePercent": 30}],
             "ledgerDir": "/l", "turnsDir": "/t", "controlSocket": "/s", "driver": "/d", "transport": "unix",
             "secret": "ab".repeat(32),
+            "container": {"key": "0123456789abcdef", "memoryBytes": 1u64 << 29, "computePercent": 50},
         });
         change(&mut value);
         value.to_string()
@@ -194,6 +235,7 @@ mod tests {
     #[test]
     fn a_whole_configuration_is_read() {
         let config = Config::parse(&line(|_| ())).ok().unwrap();
+        assert_eq!(config.size_of(&config.vgpus[0]), (1 << 29, 30));
         assert_eq!(config.session_id()[1], 0x11);
         assert_eq!(config.secret_bytes(), Some([0xab; 32]));
         assert_eq!((config.idle_seconds, config.kernel_seconds), (60, 30));
@@ -201,7 +243,7 @@ mod tests {
 
     #[test]
     fn each_wrong_field_is_named() {
-        let cases: [(&str, &str, serde_json::Value); 9] = [
+        let cases: [(&str, &str, serde_json::Value); 12] = [
             ("session", "/session", json!("12")),
             ("secret", "/secret", json!("zz".repeat(32))),
             ("claim.uid", "/claim/uid", json!("a/b")),
@@ -213,6 +255,13 @@ mod tests {
                 "vgpus[0].computePercent",
                 "/vgpus/0/computePercent",
                 json!(101),
+            ),
+            ("container.key", "/container/key", json!("../../../etc")),
+            ("container.memoryBytes", "/container/memoryBytes", json!(5)),
+            (
+                "container.computePercent",
+                "/container/computePercent",
+                json!(0),
             ),
             ("transport", "/transport", json!("carrier pigeon")),
         ];

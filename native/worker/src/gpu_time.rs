@@ -1,9 +1,9 @@
 //! GPU time as events measure it: marks around batches of work, what launches are expected to take, and the turn, which is
 //! given back when nothing is left on the GPU.
 
+use crate::account::Account;
 use crate::budget::SLICE_NS;
 use crate::driver::Driver;
-use crate::ledger::Ledger;
 use crate::process::now_ns;
 use crate::turns::Turns;
 use aquifer_cuda::*;
@@ -91,7 +91,7 @@ unsafe impl Send for State {}
 pub struct Shared {
     pub driver: &'static Driver,
     pub turns: Turns,
-    ledger: Arc<Ledger>,
+    ledger: Arc<Account>,
     state: Mutex<State>,
     pub wake: Condvar,
     /// The first error that a measured batch ended with; 0 for none.
@@ -100,7 +100,7 @@ pub struct Shared {
 
 impl Shared {
     /// Nothing measured yet, on the GPU of `turns` and of the account `ledger`.
-    pub fn new(driver: &'static Driver, turns: Turns, ledger: Arc<Ledger>) -> Shared {
+    pub fn new(driver: &'static Driver, turns: Turns, ledger: Arc<Account>) -> Shared {
         Shared {
             driver,
             turns,

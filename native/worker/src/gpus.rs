@@ -1,9 +1,11 @@
 //! The GPUs of a session: found by UUID, with their primary contexts, limits and accounts.
 
-use crate::config::{Config, parse_uuid};
+use crate::account::Account;
+use crate::config::{Config, Container, Vgpu, parse_uuid};
 use crate::driver::{Driver, check, name_of};
 use crate::ledger::Ledger;
 use crate::meter::Meter;
+use crate::turn_file::Payer;
 use crate::turns::Turns;
 use aquifer_cuda::*;
 use aquifer_protocol::generated::DeviceFacts;
@@ -23,7 +25,7 @@ pub struct Gpu {
     pub stream: CUstream,
     /// The driver's unit of physical memory, in bytes.
     pub granularity: usize,
-    pub ledger: Arc<Ledger>,
+    pub ledger: Arc<Account>,
     pub meter: Meter,
 }
 
@@ -38,34 +40,56 @@ pub fn open(driver: &'static Driver, config: &Config) -> Result<Vec<Gpu>, String
         if gpus.iter().any(|it| it.uuid == vgpu.gpu) {
             continue;
         }
-        let shared = config.vgpus.iter().filter(|it| it.gpu == vgpu.gpu);
-        let (bytes, percent) = shared.fold((0, 0), |sum, it| {
-            (sum.0 + it.memory_bytes, sum.1 + it.compute_percent)
-        });
         let device = find(driver, &vgpu.gpu)
             .ok_or_else(|| format!("the driver shows no GPU {}", vgpu.gpu))?;
-        let name = format!("{}-{}", config.claim.uid, vgpu.gpu);
-        let account = |error: std::io::Error| format!("the account of {}: {error}", vgpu.gpu);
-        let ledger = Ledger::open(
-            &config.ledger_dir,
-            &name,
-            bytes,
-            percent,
-            &config.session_id(),
-        )
-        .map_err(account)?;
-        let turn = |error: std::io::Error| format!("the turns of {}: {error}", vgpu.gpu);
-        let turns = Turns::join(
-            &config.turns_dir,
-            &vgpu.gpu,
-            &config.claim.uid,
-            percent.min(100),
-        )
-        .map_err(turn)?;
+        let ledger = account(config, &vgpu.gpu)
+            .map_err(|error| format!("the account of {}: {error}", vgpu.gpu))?;
+        let turns = turns(config, &vgpu.gpu)
+            .map_err(|error| format!("the turns of {}: {error}", vgpu.gpu))?;
         let gpu = Gpu::start(driver, device, vgpu.gpu.clone(), ledger, turns);
         gpus.push(gpu.map_err(|code| failed(&format!("GPU {}", vgpu.gpu), code))?);
     }
     Ok(gpus)
+}
+
+/// What the vGPUs of the session that lie on `gpu` have together, each as large as `size` says.
+fn sum(config: &Config, gpu: &str, size: impl Fn(&Vgpu) -> (u64, u32)) -> (u64, u32) {
+    let here = config.vgpus.iter().filter(|vgpu| vgpu.gpu == gpu);
+    here.map(size)
+        .fold((0, 0), |sum, it| (sum.0.saturating_add(it.0), sum.1 + it.1))
+}
+
+fn whole(vgpu: &Vgpu) -> (u64, u32) {
+    (vgpu.memory_bytes, vgpu.compute_percent)
+}
+
+fn account(config: &Config, gpu: &str) -> std::io::Result<Account> {
+    let open = |name: &str, (bytes, percent): (u64, u32)| {
+        let session = config.session_id();
+        Ledger::open(&config.ledger_dir, name, bytes, percent, &session)
+    };
+    let name = format!("{}-{gpu}", config.claim.uid);
+    let claim = open(&name, sum(config, gpu, whole))?;
+    let container = match &config.container {
+        None => None,
+        Some(Container { key, .. }) => {
+            let size = sum(config, gpu, |vgpu| config.size_of(vgpu));
+            Some(open(&format!("{name}.{key}"), size)?)
+        }
+    };
+    Ok(Account::new(claim, container))
+}
+
+fn turns(config: &Config, gpu: &str) -> std::io::Result<Turns> {
+    let claim = Payer {
+        name: config.claim.uid.clone(),
+        percent: sum(config, gpu, whole).1.min(100),
+    };
+    let container = config.container.as_ref().map(|container| Payer {
+        name: format!("{}.{}", config.claim.uid, container.key),
+        percent: sum(config, gpu, |vgpu| config.size_of(vgpu)).1.min(100),
+    });
+    Turns::join(&config.turns_dir, gpu, &claim, container.as_ref())
 }
 
 fn find(driver: &Driver, uuid: &str) -> Option<CUdevice> {
@@ -88,7 +112,7 @@ impl Gpu {
         driver: &'static Driver,
         device: CUdevice,
         uuid: String,
-        ledger: Ledger,
+        ledger: Account,
         turns: Turns,
     ) -> Result<Gpu, CUresult> {
         let (mut primary, mut stream) = (std::ptr::null_mut(), std::ptr::null_mut());

@@ -48,7 +48,8 @@ pub fn prepare(config: &Config) -> Result<Prepared, String> {
             ledger: gpu.ledger.clone(),
             granule: gpu.granularity as u64,
         };
-        let reserved = Range::reserve(ground, vgpu.memory_bytes);
+        let (memory_bytes, percent) = config.size_of(vgpu);
+        let reserved = Range::reserve(ground, memory_bytes);
         let range = reserved.map_err(|code| {
             format!(
                 "addresses for vGPU {}: {}",
@@ -58,8 +59,8 @@ pub fn prepare(config: &Config) -> Result<Prepared, String> {
         })?;
         vgpus.push(Vgpu {
             gpu: at,
-            memory_bytes: vgpu.memory_bytes,
-            percent: vgpu.compute_percent,
+            memory_bytes,
+            percent,
             range,
         });
     }

@@ -1,5 +1,6 @@
 //! The process that runs one session against a GPU driver. README.md says what it reads, writes and promises.
 
+pub mod account;
 pub mod budget;
 mod calls;
 mod code;

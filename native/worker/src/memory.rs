@@ -43,12 +43,8 @@ impl Session {
     /// What the claim has left for a vGPU, in bytes: by the account, and by the vGPU's own size.
     fn left(&self, vgpu: usize) -> u64 {
         let vgpu = &self.vgpus[vgpu];
-        let ledger = &self.gpus[vgpu.gpu].ledger;
         let own = vgpu.memory_bytes.saturating_sub(vgpu.range.granted_bytes());
-        ledger
-            .limit_bytes()
-            .saturating_sub(ledger.granted_bytes())
-            .min(own)
+        self.gpus[vgpu.gpu].ledger.left_bytes().min(own)
     }
 
     /// Grants contiguous credit and tells of it; the result is what the claim has left.

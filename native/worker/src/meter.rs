@@ -6,10 +6,10 @@
 //! stream. Whoever comes first, the loop while it spins or the meter's thread while the loop sleeps, finds the mark done,
 //! charges it and, when nothing is left, gives the turn back.
 
+use crate::account::Account;
 use crate::budget::SLICE_NS;
 use crate::driver::Driver;
 use crate::gpu_time::{Cost, Mark, Shared, Span};
-use crate::ledger::Ledger;
 use crate::process::now_ns;
 use crate::turns::{Turns, Verdict};
 use aquifer_cuda::*;
@@ -42,7 +42,7 @@ pub struct Counted {
 
 impl Meter {
     /// A meter over one GPU, whose turns are `turns`; what it measures is told in `ledger`.
-    pub fn new(driver: &'static Driver, turns: Turns, ledger: Arc<Ledger>) -> Meter {
+    pub fn new(driver: &'static Driver, turns: Turns, ledger: Arc<Account>) -> Meter {
         Meter {
             shared: Arc::new(Shared::new(driver, turns, ledger)),
             allowance_ns: 0,

@@ -1,8 +1,8 @@
 //! The address range of one vGPU: which of its granules hold memory that was granted to the client.
 
+use crate::account::Account;
 use crate::driver::{Driver, check};
 use crate::gpus::properties;
-use crate::ledger::Ledger;
 use aquifer_cuda::*;
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub struct Range {
     device: CUdevice,
     context: CUcontext,
     stream: CUstream,
-    ledger: Arc<Ledger>,
+    ledger: Arc<Account>,
     /// The physical memory of each granule; 0 for none.
     granules: Vec<CUmemGenericAllocationHandle>,
     tries: u32,
@@ -37,7 +37,7 @@ pub struct Ground {
     pub device: CUdevice,
     pub context: CUcontext,
     pub stream: CUstream,
-    pub ledger: Arc<Ledger>,
+    pub ledger: Arc<Account>,
     pub granule: u64,
 }
 

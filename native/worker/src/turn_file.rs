@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
-use crate::budget::{Budget, Candidate};
+use crate::budget::{Budget, Candidate, Purse};
 use crate::process::now_ns;
 use crate::robust::fresh_mutex;
 use crate::shared_file::SharedFile;
@@ -35,18 +35,46 @@ const BALANCE: usize = 8;
 const FILLED_AT: usize = 16;
 const BUSY: usize = 24;
 const SERVED: usize = 32;
+const SERVED_WITHIN: usize = 40;
 const KEY: usize = 64;
-pub const KEY_BYTES: usize = 64;
+const KEY_BYTES: usize = 64;
+/// Rows that containers leave to claims: however many containers one guest has, another's claim has a row.
+const KEPT_ROWS: usize = 64;
 
 const PID: usize = 0;
 const CLAIM: usize = 4;
 pub const STATE: usize = 8;
 pub const GRANT: usize = 12;
 const SINCE: usize = 16;
+const CONTAINER: usize = 24;
 pub const IDLE: u32 = 0;
 pub const WAITS: u32 = 1;
 /// Its turn was taken away while its work was still on the GPU.
 pub const OVERDUE: u32 = 2;
+
+/// Who pays for kernels, by name, with its cap in percent.
+pub struct Payer {
+    pub name: String,
+    pub percent: u32,
+}
+
+impl Payer {
+    fn key(&self) -> Result<[u8; KEY_BYTES]> {
+        let mut key = [0u8; KEY_BYTES];
+        key.get_mut(..self.name.len())
+            .filter(|_| self.name.len() < KEY_BYTES)
+            .ok_or_else(|| Error::other(format!("{}: longer than 63 bytes", self.name)))?
+            .copy_from_slice(self.name.as_bytes());
+        Ok(key)
+    }
+}
+
+/// The rows that a worker pays from.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows {
+    pub claim: usize,
+    pub container: Option<usize>,
+}
 
 /// The mapped file, and the slot in it that this worker holds by a lock on one byte.
 pub struct TurnFile {
@@ -68,18 +96,24 @@ impl TurnFile {
         Ok(TurnFile { file, slot })
     }
 
-    /// Cleans the slot and puts this worker into it, for the claim `key`; returns the claim's row. Under the mutex.
-    pub fn enter(&self, key: &[u8; KEY_BYTES], percent: u32) -> Result<usize> {
+    /// Cleans the slot and puts this worker into it; returns the rows of its payers. Under the mutex.
+    pub fn enter(&self, claim: &Payer, container: Option<&Payer>) -> Result<Rows> {
         let used = self.file.u32(SLOTS_USED);
         used.store(used.load(Relaxed).max(self.slot as u32 + 1), Relaxed);
         self.forget(self.slot);
         self.sweep();
-        let claim = self.claim_row(key, percent)?;
+        let claim = self.row_of(claim, None)?;
+        let container = match container {
+            Some(payer) => Some(self.row_of(payer, Some(claim))?),
+            None => None,
+        };
         self.slot_word(self.slot, CLAIM)
             .store(claim as u32, Relaxed);
+        let word = container.map_or(0, |row| row as u32 + 1);
+        self.slot_word(self.slot, CONTAINER).store(word, Relaxed);
         self.slot_word(self.slot, PID)
             .store(std::process::id(), Release);
-        Ok(claim)
+        Ok(Rows { claim, container })
     }
 
     /// Leaves the slot to another worker.
@@ -127,9 +161,18 @@ impl TurnFile {
         self.file.u64(claim_at(claim) + BUSY)
     }
 
-    /// The row of the claim that a slot is of.
-    pub fn claim_of(&self, slot: usize) -> usize {
-        self.slot_word(slot, CLAIM).load(Relaxed) as usize % CLAIMS
+    /// The rows that a slot's worker pays from.
+    pub fn rows_of(&self, slot: usize) -> Rows {
+        let container = self.slot_word(slot, CONTAINER).load(Relaxed) as usize;
+        Rows {
+            claim: self.slot_word(slot, CLAIM).load(Relaxed) as usize % CLAIMS,
+            container: container.checked_sub(1).map(|row| row % CLAIMS),
+        }
+    }
+
+    /// What the container of a claim that had the turn last had been served.
+    pub fn served_within(&self, claim: usize) -> &AtomicU64 {
+        self.file.u64(claim_at(claim) + SERVED_WITHIN)
     }
 
     /// Whether the worker of another slot lives. There is no such slot past the last.
@@ -142,11 +185,17 @@ impl TurnFile {
         let used = (self.file.u32(SLOTS_USED).load(Relaxed) as usize).min(SLOTS);
         (0..used)
             .filter(|slot| self.slot_word(*slot, STATE).load(Relaxed) == WAITS)
-            .map(move |slot| Candidate {
-                slot,
-                budget: self.budget(self.claim_of(slot), now),
-                waiting_since_ns: self.since(slot).load(Relaxed),
-            })
+            .map(move |slot| self.candidate(slot, self.rows_of(slot), now))
+    }
+
+    /// A slot with what its worker pays from, filled up to `now`.
+    pub fn candidate(&self, slot: usize, rows: Rows, now: u64) -> Candidate {
+        Candidate {
+            slot,
+            claim: rows.claim,
+            purse: self.purse(rows, now),
+            waiting_since_ns: self.since(slot).load(Relaxed),
+        }
     }
 
     /// When work whose turn was taken away last left the GPU, in nanoseconds.
@@ -173,8 +222,29 @@ impl TurnFile {
             .map(|slot| self.since(slot).load(Relaxed))
     }
 
-    /// A claim's budget, filled up to `now`.
-    pub fn budget(&self, claim: usize, now: u64) -> Budget {
+    /// What a worker pays from, filled up to `now`. Who has no container stands where the containers of its claim stand.
+    pub fn purse(&self, rows: Rows, now: u64) -> Purse {
+        let container = rows.container.map(|row| self.budget(row, now));
+        Purse {
+            claim: self.budget(rows.claim, now),
+            container,
+            within_ns: container.map_or_else(
+                || self.served_within(rows.claim).load(Relaxed),
+                |it| it.served_ns,
+            ),
+        }
+    }
+
+    /// Stores what of a purse changes.
+    pub fn store_purse(&self, rows: Rows, purse: &Purse) {
+        self.store(rows.claim, &purse.claim);
+        if let (Some(row), Some(budget)) = (rows.container, &purse.container) {
+            self.store(row, budget);
+        }
+    }
+
+    /// A budget, filled up to `now`.
+    fn budget(&self, claim: usize, now: u64) -> Budget {
         let at = claim_at(claim);
         let stored = Budget {
             percent: self.file.u32(at + PERCENT).load(Relaxed),
@@ -185,8 +255,7 @@ impl TurnFile {
         stored.filled(now)
     }
 
-    /// Stores what of a budget changes.
-    pub fn store(&self, claim: usize, budget: &Budget) {
+    fn store(&self, claim: usize, budget: &Budget) {
         let at = claim_at(claim);
         self.file
             .i64(at + BALANCE)
@@ -197,8 +266,10 @@ impl TurnFile {
         self.file.u64(at + SERVED).store(budget.served_ns, Relaxed);
     }
 
-    /// The claim's row: its own from before, with what it owes, else one that no living worker uses.
-    fn claim_row(&self, key: &[u8; KEY_BYTES], percent: u32) -> Result<usize> {
+    /// The payer's row: its own from before, with what it owes, else one that no living worker uses. A container is of the
+    /// claim whose row `within` is.
+    fn row_of(&self, payer: &Payer, within: Option<usize>) -> Result<usize> {
+        let (key, percent) = (payer.key()?, payer.percent);
         let words: Vec<u64> = key
             .chunks_exact(8)
             .map(|it| u64::from_le_bytes(it.try_into().unwrap_or_default()))
@@ -216,11 +287,20 @@ impl TurnFile {
         }
         let mut lived = [false; CLAIMS];
         for slot in (0..SLOTS).filter(|slot| self.slot_word(*slot, PID).load(Relaxed) != 0) {
-            lived[self.claim_of(slot)] = true;
+            let rows = self.rows_of(slot);
+            lived[rows.claim] = true;
+            rows.container.iter().for_each(|row| lived[*row] = true);
+        }
+        if let Some(claim) = within {
+            lived[claim] = true;
+            if lived.iter().filter(|it| !**it).count() <= KEPT_ROWS {
+                return Err(Error::other("too many containers use this GPU already"));
+            }
         }
         let last_used = |row: &usize| self.file.u64(claim_at(*row) + FILLED_AT).load(Relaxed);
         let row = (0..CLAIMS).filter(|row| !lived[*row]).min_by_key(last_used);
-        let row = row.ok_or_else(|| Error::other("256 claims use this GPU already"))?;
+        let row =
+            row.ok_or_else(|| Error::other("256 claims and containers use this GPU already"))?;
         for (word, value) in words.iter().enumerate() {
             self.file
                 .u64(claim_at(row) + KEY + word * 8)
@@ -230,6 +310,7 @@ impl TurnFile {
             .u32(claim_at(row) + PERCENT)
             .store(percent, Relaxed);
         self.file.u64(claim_at(row) + BUSY).store(0, Relaxed);
+        self.served_within(row).store(0, Relaxed);
         self.store(row, &Budget::new(percent, now_ns()));
         Ok(row)
     }

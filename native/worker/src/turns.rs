@@ -4,14 +4,14 @@
 //! kernel tells the next one when a holder died in it. Every worker shows that it lives by a lock on a byte of the file,
 //! so a turn that a dead worker had is given on by whoever waits.
 
-use std::io::{Error, Result};
+use std::io::Result;
 use std::path::Path;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use crate::budget::{Budget, must_yield, next};
+use crate::budget::{Candidate, Purse, must_yield, next};
 use crate::process::now_ns;
 use crate::robust::{futex_wait, futex_wake};
-use crate::turn_file::{GRANT, IDLE, KEY_BYTES, OVERDUE, STATE, TurnFile, WAITS};
+use crate::turn_file::{GRANT, IDLE, OVERDUE, Payer, Rows, STATE, TurnFile, WAITS};
 
 /// How often a waiting worker looks whether the holder still lives, in nanoseconds.
 const LOOK_NS: u64 = 5_000_000;
@@ -32,24 +32,24 @@ pub enum Verdict {
 /// This worker's place among those that share a GPU.
 pub struct Turns {
     file: TurnFile,
-    claim: usize,
+    rows: Rows,
 }
 
 impl Turns {
-    /// Joins the workers on GPU `gpu` for the claim `claim`, whose cap is `percent`.
-    /// Errors: the file system's, a file of another version, no place left, a claim uid over 63 bytes.
-    pub fn join(directory: &Path, gpu: &str, claim: &str, percent: u32) -> Result<Turns> {
-        let mut key = [0u8; KEY_BYTES];
-        key.get_mut(..claim.len())
-            .filter(|_| claim.len() < KEY_BYTES)
-            .ok_or_else(|| Error::other("the claim's uid is over 63 bytes"))?
-            .copy_from_slice(claim.as_bytes());
+    /// Joins the workers on GPU `gpu` for `claim`, and for the nested container of it that the session is of.
+    /// Errors: the file system's, a file of another version, no place left, a name over 63 bytes.
+    pub fn join(
+        directory: &Path,
+        gpu: &str,
+        claim: &Payer,
+        container: Option<&Payer>,
+    ) -> Result<Turns> {
         let file = TurnFile::join(&directory.join(gpu))?;
-        let claim = {
+        let rows = {
             let _guard = file.lock()?;
-            file.enter(&key, percent)?
+            file.enter(claim, container)?
         };
-        Ok(Turns { file, claim })
+        Ok(Turns { file, rows })
     }
 
     /// Waits for the turn; returns the GPU time in nanoseconds that may be launched before asking again.
@@ -63,19 +63,17 @@ impl Turns {
                 self.file.since(own).store(now, Relaxed);
                 state.store(WAITS, Relaxed);
                 self.file.waiting().fetch_add(1, Relaxed);
-                let budget = self.file.budget(self.claim, now);
-                let budget = budget.joining(self.file.served_last().load(Relaxed));
-                self.file.store(self.claim, &budget);
+                self.file.store_purse(self.rows, &self.joining(now));
             }
             if self.is_free(now) {
                 self.give_to_next(now);
             }
             if self.holds() {
-                return Ok(self.file.budget(self.claim, now).slice_ns().max(1));
+                return Ok(self.file.purse(self.rows, now).slice_ns().max(1));
             }
             let free = self.file.holder().load(Relaxed) == 0;
             let pause = if free {
-                self.file.budget(self.claim, now).wait_ns().min(LOOK_NS)
+                self.file.purse(self.rows, now).wait_ns().min(LOOK_NS)
             } else {
                 LOOK_NS
             };
@@ -90,14 +88,18 @@ impl Turns {
     pub fn charge(&self, used_ns: u64, launched_ns: u64) -> Result<Verdict> {
         let _guard = self.file.lock()?;
         let now = now_ns();
-        let own = self.settle(used_ns, now).charged(launched_ns);
+        let purse = self.settle(used_ns, now).charged(launched_ns);
+        let own = Candidate {
+            purse,
+            ..self.file.candidate(self.file.slot(), self.rows, now)
+        };
         let lapsed = !self.holds();
         let contended = self.file.waiting().load(Relaxed) > 0;
-        if lapsed || !own.may_start() || (contended && must_yield(&own, self.file.candidates(now)))
-        {
+        let must_yield = || contended && must_yield(&own, self.file.candidates(now));
+        if lapsed || !purse.may_start() || must_yield() {
             return Ok(Verdict::Yield);
         }
-        Ok(Verdict::Continue(own.slice_ns()))
+        Ok(Verdict::Continue(purse.slice_ns()))
     }
 
     /// Charges `used_ns` and gives the turn to the next. Nothing of this worker may be on the GPU any more.
@@ -155,11 +157,24 @@ impl Turns {
         overdue.then(|| self.file.since(own).load(Relaxed))
     }
 
-    fn settle(&self, used_ns: u64, now: u64) -> Budget {
-        let own = self.file.budget(self.claim, now).charged(used_ns);
-        self.file.store(self.claim, &own);
-        self.file.busy(self.claim).fetch_add(used_ns, Relaxed);
-        own
+    fn settle(&self, used_ns: u64, now: u64) -> Purse {
+        let own = self.file.purse(self.rows, now).charged(used_ns);
+        self.file.store_purse(self.rows, &own);
+        for row in std::iter::once(self.rows.claim).chain(self.rows.container) {
+            self.file.busy(row).fetch_add(used_ns, Relaxed);
+        }
+        self.file.purse(self.rows, now)
+    }
+
+    /// What this worker pays from, as it begins to wait.
+    fn joining(&self, now: u64) -> Purse {
+        let purse = self.file.purse(self.rows, now);
+        let within = self.file.served_within(self.rows.claim).load(Relaxed);
+        Purse {
+            claim: purse.claim.joining(self.file.served_last().load(Relaxed)),
+            container: purse.container.map(|it| it.joining(within)),
+            ..purse
+        }
     }
 
     fn holds(&self) -> bool {
@@ -196,10 +211,12 @@ impl Turns {
         let Some(slot) = next(self.file.candidates(now)) else {
             return;
         };
-        let claim = self.file.claim_of(slot);
-        self.file
-            .served_last()
-            .fetch_max(self.file.budget(claim, now).served_ns, Relaxed);
+        let rows = self.file.rows_of(slot);
+        let purse = self.file.purse(rows, now);
+        let served = self.file.served_last();
+        served.fetch_max(purse.claim.served_ns, Relaxed);
+        let within = self.file.served_within(rows.claim);
+        within.fetch_max(purse.within_ns, Relaxed);
         self.file.slot_word(slot, STATE).store(IDLE, Relaxed);
         self.file.waiting().fetch_sub(1, Relaxed);
         self.file.held_since().store(now, Relaxed);
@@ -233,7 +250,11 @@ mod tests {
     use std::time::{Duration, Instant};
 
     fn join(directory: &Path, claim: &str, percent: u32) -> Turns {
-        Turns::join(directory, "GPU-0", claim, percent).unwrap()
+        let claim = Payer {
+            name: claim.into(),
+            percent,
+        };
+        Turns::join(directory, "GPU-0", &claim, None).unwrap()
     }
 
     #[test]
@@ -254,6 +275,48 @@ mod tests {
                 });
             }
         });
+    }
+
+    #[test]
+    fn a_container_that_has_used_its_share_waits_and_another_goes_on() {
+        let directory = ScratchDirectory::new("turns-containers");
+        let payer = |name: &str, percent| Payer {
+            name: name.into(),
+            percent,
+        };
+        let join = |container| {
+            let container = payer(container, 10);
+            Turns::join(&directory, "GPU-0", &payer("a", 100), Some(&container)).unwrap()
+        };
+        let (one, again, other) = (join("a.1"), join("a.1"), join("a.2"));
+        one.take().unwrap();
+        one.give_back(1 << 40).unwrap();
+        // All of a container pay from one budget, at 10 percent; the claim, at 100, has paid ten times as soon.
+        let may_start = |it: &Turns| it.file.purse(it.rows, now_ns()).may_start();
+        assert!(!may_start(&again));
+        assert!(!may_start(&other), "the claim's own bound holds for all");
+        let filled = now_ns() + (1 << 41);
+        let later = |it: &Turns| it.file.purse(it.rows, filled).may_start();
+        assert_eq!((later(&again), later(&other)), (false, true));
+    }
+
+    #[test]
+    fn containers_leave_rows_to_claims() {
+        let directory = ScratchDirectory::new("turns-rows");
+        let payer = |name: String| Payer { name, percent: 1 };
+        let mut containers = Vec::new();
+        let refused = loop {
+            let container = payer(format!("a.{}", containers.len()));
+            match Turns::join(&directory, "GPU-0", &payer("a".into()), Some(&container)) {
+                Ok(turns) => containers.push(turns),
+                Err(error) => break error.to_string(),
+            }
+        };
+        assert_eq!(containers.len(), 191, "{refused}");
+        let claims: Vec<Turns> = (0..64)
+            .map(|claim| join(&directory, &format!("b{claim}"), 1))
+            .collect();
+        drop((claims, containers));
     }
 
     #[test]

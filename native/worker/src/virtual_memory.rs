@@ -1,10 +1,10 @@
 //! Memory that the program manages itself: reserved addresses, physical memory and mappings; and the module globals whose
 //! addresses it was told. All of it is within the claim's limit, and only of it may copies and sets speak.
 
+use crate::account::Account;
 use crate::driver::{Driver, check};
 use crate::gpus::properties;
 use crate::handles::Table;
-use crate::ledger::Ledger;
 use crate::session::Session;
 use aquifer_cuda::*;
 use aquifer_protocol::generated::*;
@@ -19,7 +19,7 @@ struct Physical {
     driver: &'static Driver,
     raw: CUmemGenericAllocationHandle,
     bytes: u64,
-    ledger: Arc<Ledger>,
+    ledger: Arc<Account>,
 }
 
 impl Drop for Physical {
