@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PREFIX ?= /usr/local
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help demo demo-cluster test verify bench images cluster-up cluster-down build install uninstall setup native generate format lint clean
+.PHONY: help demo demo-cluster test verify bench images cluster-up cluster-down guest-up guest-down build install uninstall setup native generate format lint clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -32,6 +32,12 @@ cluster-up: setup ## a real Kubernetes of two nodes on this machine (root; CLUST
 
 cluster-down: setup ## end it and remove all that it was
 	@node scripts/cluster.ts down
+
+guest-up: build ## a real KVM guest on this machine, under emulation where KVM runs none (root; scripts/guest.ts says what else)
+	@node scripts/guest.ts up
+
+guest-down: setup ## end it and remove all that it was
+	@node scripts/guest.ts down
 
 build: setup native ## fill build/dist, the install prefix
 	@scripts/assemble.sh

@@ -19,10 +19,11 @@ export default {
       displayName: 'unit',
       roots: ['<rootDir>/src', '<rootDir>/test'],
       testMatch: ['**/*.test.ts'],
-      testPathIgnorePatterns: ['/test/(e2e|api-server|cluster)/'],
+      testPathIgnorePatterns: ['/test/(e2e|api-server|cluster|guest)/'],
     },
     { ...common, displayName: 'e2e', roots: ['<rootDir>/test'], testMatch: ['**/test/e2e/**/*.test.ts'] },
     { ...common, displayName: 'api-server', roots: ['<rootDir>/test'], testMatch: ['**/test/api-server/**/*.test.ts'] },
     { ...common, displayName: 'cluster', roots: ['<rootDir>/test'], testMatch: ['**/test/cluster/**/*.test.ts'] },
+    { ...common, displayName: 'guest', roots: ['<rootDir>/test'], testMatch: ['**/test/guest/**/*.test.ts'] },
   ],
 };

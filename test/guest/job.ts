@@ -1,0 +1,36 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { GuestRan } from './control-channel.ts';
+import type { Guest } from './guest.ts';
+
+const POLL_MS = 200;
+const JOBS = '/run/jobs';
+
+/** A command line that runs in the background of a guest, also while that migrates. */
+export interface Job {
+  /** What it has printed so far. */
+  output(): Promise<string>;
+  /** @throws Error with what it has printed when it takes longer. */
+  ended(timeoutMs?: number): Promise<GuestRan>;
+}
+
+/** Starts a command line under a name that no other job of the guest has. */
+export async function startJob(guest: Guest, name: string, command: string): Promise<Job> {
+  const file = `${JOBS}/${name}`;
+  await guest.write(`${file}.sh`, `${command}\n`);
+  const end = `echo $? >${file}.code.new; mv ${file}.code.new ${file}.code`;
+  await guest.exec(`: >${file}.out; (sh ${file}.sh >${file}.out 2>&1 </dev/null; ${end}) >/dev/null 2>&1 &`);
+  const output = (): Promise<string> => guest.exec(`cat ${file}.out`);
+  return {
+    output,
+    async ended(timeoutMs = 120_000) {
+      const deadline = Date.now() + timeoutMs;
+      for (;;) {
+        const { code, output: status } = await guest.attempt(`cat ${file}.code`);
+        if (code === 0) return { code: Number(status), output: await output() };
+        if (Date.now() > deadline)
+          throw new Error(`${name} runs on after ${timeoutMs} ms; it said:\n${await output()}`);
+        await sleep(POLL_MS);
+      }
+    },
+  };
+}
