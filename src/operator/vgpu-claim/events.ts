@@ -15,10 +15,15 @@ export function eventOf(claim: VGPUClaim, next: ClaimStatus): EventDraft | undef
   const before = conditionOf(claim.status?.conditions, 'Bound');
   const after = conditionOf(next.conditions, 'Bound');
   if (after === undefined || after.reason === before?.reason) return undefined;
+  // Until it is bound the pod that waits for it is told the same, and nobody else waits: an event less for each that starts.
+  if (isOfPod(claim) && (claim.status?.phase ?? 'Pending') === 'Pending') return undefined;
   const { reason, message } = after;
   if (next.phase === 'Bound' && claim.status?.phase === 'Lost') return { type: 'Normal', reason: 'Recovered', message };
   return { type: next.phase === 'Bound' ? 'Normal' : 'Warning', reason, message };
 }
+
+const isOfPod = ({ metadata }: VGPUClaim): boolean =>
+  metadata.ownerReferences?.some(({ kind, controller }) => kind === 'Pod' && controller === true) === true;
 
 export const released = (): EventDraft => ({
   type: 'Normal',
