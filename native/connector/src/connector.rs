@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::child::Child;
 use crate::door::Door;
 use crate::gateway_link::{GatewayKey, GatewayLink, Incoming};
+use crate::guest::Guest;
 use crate::offer::Offer;
 use crate::program::{Nested, Program};
 use crate::slots::Slots;
@@ -63,6 +64,8 @@ pub struct Connector {
     pub server: Option<LineServer>,
     /// On a node of a cluster.
     pub slots: Option<Slots>,
+    /// In a guest.
+    pub guest: Option<Guest>,
     /// What all programs here are told to be, where one share of the claim is for all of them.
     pub nested: Option<Nested>,
     next_token: u64,
@@ -84,6 +87,7 @@ impl Connector {
             server: None,
             slots: None,
             nested: None,
+            guest: None,
             next_token: FIRST,
         })
     }
@@ -169,6 +173,8 @@ impl Connector {
             };
             let incoming = link.serve(&self.poller, &tickets);
             self.gateway_says(&key, incoming);
+        } else {
+            self.container_ended(token);
         }
     }
 
@@ -179,6 +185,7 @@ impl Connector {
             .renew_due(now)
             .into_iter()
             .chain(self.drop_overdue(now))
+            .chain(self.look_at_ticket(now))
             .min();
         if let Some(slots) = &mut self.slots {
             let (incoming, next) = slots.agent.tick(&self.poller);
@@ -269,6 +276,7 @@ impl Connector {
                 if let Some(offer) = self.offers.get_mut(&path) {
                     offer.renewed(ticket, &self.state);
                 }
+                self.ticket_renewed(&path);
                 self.open_waiting(&path);
             }
         }

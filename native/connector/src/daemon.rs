@@ -27,6 +27,11 @@ enum Request {
     PrepareSlot {
         slot: String,
     },
+    RegisterContainer {
+        container: String,
+        share: Option<String>,
+        pid: i32,
+    },
     List,
 }
 
@@ -79,10 +84,19 @@ impl Connector {
                 self.prepare_slot(&slot)?;
                 Ok(json!({}))
             }
+            Request::RegisterContainer {
+                container,
+                share,
+                pid,
+            } => {
+                self.register_container(container, share, pid)?;
+                Ok(json!({}))
+            }
             Request::List => Ok(json!({
                 "key": self.identity.public().to_string(),
                 "offers": self.list_offers(),
                 "sessions": self.list_sessions(),
+                "containers": self.guest.as_ref().map(|guest| guest.containers.list()),
             })),
         }
     }

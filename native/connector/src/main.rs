@@ -3,12 +3,20 @@
 
 mod address;
 mod better_way;
+mod cdi;
 mod cgroup;
+mod check;
 mod child;
 mod connector;
+mod containers;
 mod daemon;
 mod door;
+mod failure;
 mod gateway_link;
+mod guest;
+mod guest_command;
+mod hook;
+mod oci;
 mod offer;
 mod program;
 mod programs;
@@ -30,6 +38,7 @@ use serde_json::{Map, Value};
 
 use crate::child::Child;
 use crate::connector::{AGENT, CONTROL, Connector};
+use crate::failure::Failure;
 use crate::program::Nested;
 use crate::slots::Slots;
 use crate::state::State;
@@ -41,6 +50,8 @@ const HELP: &str = "\
 usage: aquifer-connector --ticket FILE [--share NAME] [--socket PATH] [--mode 0600] [--program -- COMMAND...]
        aquifer-connector --control PATH --state-dir DIR [--run-dir DIR] [--slots-dir DIR --agent PATH]
        aquifer-connector key [--state-dir DIR]
+       aquifer-connector guest [--ticket FILE] [--cdi-dir DIR] [--prefix DIR]
+       aquifer-connector oci DEVICE CONFIG.json | check
 
 Offers a socket through which programs of this host get sessions on a claim.
 
@@ -56,6 +67,12 @@ Offers a socket through which programs of this host get sessions on a claim.
   --proc DIR         where the kernel shows the node's processes (default /proc)
   --state-dir DIR    key, renewed tickets, sessions (default $XDG_STATE_HOME/aquifer-connector)
   key                prints this connector's public key, for `aquifer ticket CLAIM --for KEY`
+  guest              in a KVM guest: serves the containers that ask for its CDI devices, aquifer.dev/vgpu=CLAIM and
+                     =CLAIM-SHARE; --ticket (default /etc/aquifer/ticket.json) is kept renewed
+  oci DEVICE FILE    adds what a CDI device brings to a bundle's config.json, for runtimes that know no CDI
+  check              says what works in this guest and what does not
+  --cdi-dir DIR      where container runtimes look for CDI specifications (default /etc/cdi)
+  --prefix DIR       where the client libraries are installed (default: where this program is)
   --log text|json    form of the lines on stderr (default text)
   --help, --version
 
@@ -64,18 +81,6 @@ renewed while the claim lives. SIGTERM ends the connector at once; sessions of r
 
 exit codes: 0 ended, 1 failure, 2 usage, 3 already running; with --program the command's own, 128+n after signal n
 ";
-
-enum Failure {
-    Usage(String),
-    AlreadyRunning(String),
-    Other(String),
-}
-
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
-        Self::Other(error.to_string())
-    }
-}
 
 fn main() -> ExitCode {
     let (exit, message) = match run() {
@@ -103,6 +108,8 @@ fn run() -> Result<u8, Failure> {
         "slots-dir",
         "agent",
         "proc",
+        "prefix",
+        "cdi-dir",
         "log",
     ];
     let switches = ["program", "help", "version"];
@@ -117,19 +124,15 @@ fn run() -> Result<u8, Failure> {
         "aquifer-connector",
         arguments.log_form().map_err(Failure::Usage)?,
     );
+    let words: Vec<&str> = arguments.words.iter().map(String::as_str).collect();
+    if let Some(done) = guest_command::run(&words, &arguments) {
+        return done;
+    }
     let directory = match arguments.value("state-dir") {
         Some(directory) => directory.into(),
         None => default_state_directory().map_err(Failure::Usage)?,
     };
-    match (
-        arguments
-            .words
-            .iter()
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .as_slice(),
-        arguments.value("control"),
-    ) {
+    match (words.as_slice(), arguments.value("control")) {
         (["key"], _) => {
             println!("{}", State::open(&directory, "key")?.identity()?.public());
             Ok(0)

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::connector::{Asked, CLOSE_PATIENCE, Connector, PATIENCE, TICKET_PATIENCE};
-use crate::program::{Program, Request, Stage};
+use crate::program::{Nested, Program, Request, Stage};
 
 /// The client library waits for 30 s: the refusal must come before.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
@@ -20,30 +20,44 @@ const LAST_MOMENT: Duration = Duration::from_secs(1);
 const ASK_WITHIN: Duration = Duration::from_secs(5);
 /// Programs of one connector at once.
 const MAX_PROGRAMS: usize = 4096;
+/// So many that wait at a socket are taken before others have their turn.
+const ACCEPT_AT_ONCE: usize = 128;
 /// Of a program's name what is kept for listings.
 const MAX_NAME: usize = 256;
 
 impl Connector {
     /// Takes the programs that wait at a session socket.
     pub fn accept(&mut self, path: &Path) {
-        while let Some((stream, _)) = self
-            .doors
-            .get(path)
-            .and_then(|door| door.listener.accept().ok())
-        {
+        for _ in 0..ACCEPT_AT_ONCE {
+            let door = self.doors.get(path);
+            let Some((stream, _)) = door.and_then(|door| door.listener.accept().ok()) else {
+                return;
+            };
             if self.programs.len() >= MAX_PROGRAMS {
                 warning!("program refused: too many", most = MAX_PROGRAMS);
                 continue;
             }
             match peer_of(&stream) {
-                Ok(peer) => self.add_program(path, Some(stream), peer),
+                Ok(peer) => {
+                    let nested = self.nested_of(&peer);
+                    // A container's log is not the place to tell it: it could fill ours.
+                    if !self.is_full_for(nested.as_ref()) {
+                        self.add_program(path, Some(stream), peer, nested);
+                    }
+                }
                 // It is gone already.
                 Err(error) => info!("a program left at once", reason = error),
             }
         }
     }
 
-    pub fn add_program(&mut self, path: &Path, stream: Option<UnixStream>, peer: Peer) {
+    pub fn add_program(
+        &mut self,
+        path: &Path,
+        stream: Option<UnixStream>,
+        peer: Peer,
+        nested: Option<Nested>,
+    ) {
         let gateway = self.offers.get(path).map(|offer| offer.gateway.clone());
         let slots = self.slots.as_ref().filter(|_| self.is_slot(path));
         let container = slots.and_then(|slots| slots.container_of(&peer));
@@ -68,7 +82,7 @@ impl Connector {
             offer: path.to_owned(),
             gateway,
             container,
-            nested: self.nested.clone(),
+            nested,
             stage: Stage::Asking,
             session: None,
             asked: false,
@@ -129,6 +143,11 @@ impl Connector {
                 request.v
             );
             return self.refuse(id, Refusal::new("ProtocolMismatch", message));
+        }
+        if self.guest.is_some() && program.nested.is_none() {
+            let message =
+                "this program is in no container that was started with a device aquifer.dev/vgpu";
+            return self.refuse(id, Refusal::new("ContainerUnknown", message));
         }
         program.stage = match request.purpose.as_str() {
             "session" => Stage::Opening,

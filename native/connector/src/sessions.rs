@@ -260,6 +260,7 @@ impl Connector {
             process: program.peer.process,
             program: program.name.clone(),
             socket_path: program.offer.clone(),
+            nested: program.nested.clone(),
         });
         if let Err(reason) = self.state.store_sessions(&stored.collect::<Vec<_>>()) {
             warning!("the sessions could not be stored", reason = reason);
@@ -291,6 +292,7 @@ impl Connector {
                     uid: 0,
                     pidfd,
                 },
+                stored.nested,
             );
             if let Some(program) = self.programs.get_mut(&id) {
                 info!(

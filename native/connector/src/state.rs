@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::cgroup::Container;
+use crate::containers::Registration;
+use crate::program::Nested;
 
 /// A session whose program lived when this was written.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -23,6 +25,9 @@ pub struct StoredSession {
     pub program: String,
     /// The socket that it was opened through.
     pub socket_path: PathBuf,
+    /// The nested container that it is in.
+    #[serde(default)]
+    pub nested: Option<Nested>,
 }
 
 /// An offer as `serve` made it.
@@ -122,6 +127,14 @@ impl State {
 
     pub fn store_slots(&self, slots: &[StoredSlot]) -> io::Result<()> {
         write_atomically(&self.instance_path("slots"), &json!(slots))
+    }
+
+    pub fn containers(&self) -> Vec<Registration> {
+        read(&self.instance_path("containers")).unwrap_or_default()
+    }
+
+    pub fn store_containers(&self, containers: &[Registration]) -> io::Result<()> {
+        write_atomically(&self.instance_path("containers"), &json!(containers))
     }
 
     pub fn offers(&self) -> Vec<StoredOffer> {
