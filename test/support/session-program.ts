@@ -37,10 +37,15 @@ export async function startSession(
   return await talkTo(serve.start(words, { ...options, keepStdin: true }));
 }
 
-/** As `startSession`, at a session socket that a connector offers: what `aquifer run` would do there. */
-export async function startSessionAt(socket: string, program: string): Promise<SessionProgram> {
+/** As `startSession`, at a session socket that a connector offers, by a command that starts it if need be. */
+export async function startSessionAt(
+  socket: string,
+  program: string,
+  under: readonly string[] = [],
+): Promise<SessionProgram> {
   const env = { AQUIFER_SOCKET: socket, LD_LIBRARY_PATH: join(PREFIX, 'lib/aquifer/client') };
-  return await talkTo(runProgram(program, [KERNELS], { env, keepStdin: true }));
+  const [command = '', ...words] = [...under, program, KERNELS];
+  return await talkTo(runProgram(command, words, { env, keepStdin: true }));
 }
 
 async function talkTo({ child, ended }: ReturnType<Serve['start']>): Promise<SessionProgram> {
