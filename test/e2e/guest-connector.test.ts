@@ -57,10 +57,14 @@ async function putTicket(expires: string): Promise<void> {
   writeFileSync(at('ticket.json'), stdout, { mode: 0o600 });
 }
 
-const flags = (): string[] => [
-  ...['--ticket', at('ticket.json'), '--run-dir', at('run'), '--state-dir', at('state'), '--cdi-dir', at('cdi')],
-  ...['--prefix', PREFIX],
-];
+const flags = (): string[] =>
+  Object.entries({
+    ticket: at('ticket.json'),
+    'run-dir': at('run'),
+    'state-dir': at('state'),
+    'cdi-dir': at('cdi'),
+    prefix: PREFIX,
+  }).flatMap(([name, value]) => [`--${name}`, value]);
 
 async function startGuestConnector(): Promise<void> {
   connector = runProgram(CONNECTOR, ['guest', ...flags()]);

@@ -9,7 +9,7 @@ import type { GuestParts } from './parts.ts';
 import { writeDisk } from './root-image.ts';
 
 /** What a guest's owner installs. */
-const PRODUCT = ['bin/aquifer-connector', 'lib/aquifer/client'];
+const PRODUCT = ['bin/aquifer-connector', 'libexec/aquifer/container-hook', 'lib/aquifer/client'];
 /** The image that podman loads. */
 export const PROGRAMS_IMAGE = 'aquifer.test/programs:1';
 /** Where the disk has it, and its root for whoever needs no image. */

@@ -44,7 +44,7 @@ export async function startSessionAt(
   under: readonly string[] = [],
 ): Promise<SessionProgram> {
   const env = { AQUIFER_SOCKET: socket, LD_LIBRARY_PATH: join(PREFIX, 'lib/aquifer/client') };
-  const [command = '', ...words] = [...under, program, KERNELS];
+  const [command, ...words] = [...under, program, KERNELS] as const;
   return await talkTo(runProgram(command, words, { env, keepStdin: true }));
 }
 
