@@ -10,6 +10,8 @@ export interface NestedContainer {
   readonly name: string;
   readonly runtime: Runtime;
   readonly command: readonly string[];
+  /** Its CDI device, without the kind: a claim of the guest, or a share of it. */
+  readonly device?: string;
   readonly mounts?: readonly Mount[];
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -40,7 +42,8 @@ export async function startContainer(guest: Guest, container: NestedContainer): 
   return startJob(guest, container.name, command);
 }
 
-async function podmanCommand(guest: Guest, { name, command, mounts = [], env = {} }: NestedContainer): Promise<string> {
+async function podmanCommand(guest: Guest, container: NestedContainer): Promise<string> {
+  const { name, command, device, mounts = [], env = {} } = container;
   // A podman that only looks takes seconds under emulation.
   await guest.exec(
     `[ -e ${LOADED} ] || { podman load --quiet --input ${PROGRAMS_ARCHIVE} && touch ${LOADED}; }`,
@@ -52,6 +55,7 @@ async function podmanCommand(guest: Guest, { name, command, mounts = [], env = {
     '--rm',
     '--network=none',
     `--name=${name}`,
+    ...(device === undefined ? [] : [`--device=aquifer.dev/vgpu=${device}`]),
     ...mounts.flatMap(({ source, destination }) => ['--volume', `${source}:${destination}`]),
     ...Object.entries(env).flatMap(([key, value]) => ['--env', `${key}=${value}`]),
     PROGRAMS_IMAGE,
@@ -64,6 +68,9 @@ async function podmanCommand(guest: Guest, { name, command, mounts = [], env = {
 async function crunCommand(guest: Guest, container: NestedContainer): Promise<string> {
   const bundle = `${BUNDLES}/${container.name}`;
   await guest.write(`${bundle}/config.json`, JSON.stringify(specification(container)));
+  if (container.device !== undefined) {
+    await guest.exec(`aquifer-connector oci ${container.device} ${bundle}/config.json`);
+  }
   const layers = `lowerdir=${PROGRAMS_ROOT},upperdir=${bundle}/upper,workdir=${bundle}/work`;
   await guest.exec(
     `cd ${bundle} && mkdir upper work rootfs && mount -t overlay overlay -o ${layers} rootfs && mkdir -p rootfs/proc rootfs/dev`,
