@@ -123,7 +123,7 @@ function product({ paths, without, crates }: Product): (root: string) => void {
 }
 
 function examples(root: string): void {
-  for (const name of ['matmul', 'histogram'] as const) compileExample(name, join(root, PREFIX, 'bin'));
+  for (const name of ['matmul', 'histogram', 'training'] as const) compileExample(name, join(root, PREFIX, 'bin'));
   cpSync(KERNELS, join(root, PREFIX, 'share/kernels'), { recursive: true });
   mkdirSync(join(root, DOC), { recursive: true });
   cpSync(join(REPOSITORY, 'LICENSE'), join(root, DOC, 'LICENSE'));

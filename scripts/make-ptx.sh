@@ -23,7 +23,7 @@ make_one() {
 }
 
 status=0
-for kernel in matmul histogram; do
+for kernel in matmul histogram training; do
     committed=$kernels/$kernel.ptx
     if [ "${1:-}" != --check ]; then
         make_one "$kernel" >"$committed.new"

@@ -47,7 +47,7 @@ function fillContainer({ containerBase, busybox }: GuestParts, root: string): vo
   cpSync(containerBase, root, { recursive: true, verbatimSymlinks: true, filter });
   const bin = join(root, 'usr/local/bin');
   mkdirSync(bin, { recursive: true });
-  for (const name of ['matmul', 'histogram'] as const) compileExample(name, bin);
+  for (const name of ['matmul', 'histogram', 'training'] as const) compileExample(name, bin);
   compileSessionProgram(bin);
   cpSync(KERNELS, join(root, CONTAINER_KERNELS), { recursive: true });
   copyFileSync(busybox, join(bin, 'busybox'));

@@ -12,7 +12,7 @@ export const KERNELS = join(ROOT, 'examples/kernels');
  * linked with more than it needs.
  */
 export const compileExample = (
-  name: 'matmul' | 'histogram',
+  name: 'matmul' | 'histogram' | 'training',
   directory: string,
   libraries: readonly string[] = [],
 ): string => compile(join(ROOT, 'examples', `${name}.c`), join(directory, name), libraries);
