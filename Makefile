@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PREFIX ?= /usr/local
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help demo demo-cluster test verify bench images cluster-up cluster-down guest-up guest-down build install uninstall setup native generate format lint clean
+.PHONY: help demo demo-cluster demo-guest test verify bench images cluster-up cluster-down guest-up guest-down build install uninstall setup native generate format lint clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -14,6 +14,9 @@ demo: build ## a claim, an unchanged CUDA program and a pooled GPU, in three min
 
 demo-cluster: images ## the same on a real Kubernetes of two nodes, in namespaces of this machine (root; needs Go)
 	@node scripts/demo-cluster.ts
+
+demo-guest: build ## the same in a real KVM guest that migrates while its containers compute (root; Debian)
+	@scripts/guest-packages.sh && node scripts/demo-guest.ts
 
 test: ## run everything: checks, unit, native and end to end (installs the Debian packages it names)
 	@scripts/test.sh
@@ -34,7 +37,7 @@ cluster-down: setup ## end it and remove all that it was
 	@node scripts/cluster.ts down
 
 guest-up: build ## a real KVM guest on this machine, under emulation where KVM runs none (root; scripts/guest.ts says what else)
-	@node scripts/guest.ts up
+	@scripts/guest-packages.sh && node scripts/guest.ts up
 
 guest-down: setup ## end it and remove all that it was
 	@node scripts/guest.ts down

@@ -19,6 +19,8 @@ if ((${#debian[@]})); then
   root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${debian[@]}" >/dev/null
 fi
 
+"$(dirname "$0")/guest-packages.sh"
+
 CARGO_FUZZ=0.13.2
 if [ ! -x "$cache/bin/cargo-fuzz" ]; then
   echo "installing cargo-fuzz $CARGO_FUZZ under $cache (once)"

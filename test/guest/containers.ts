@@ -25,15 +25,8 @@ export interface Mount {
 const LOADED = '/run/programs-loaded';
 const PODMAN_MS = 300_000;
 const BUNDLES = '/run/bundles';
-const LIBRARIES = '/usr/lib/x86_64-linux-gnu';
 const NAMESPACES = ['pid', 'ipc', 'uts', 'mount', 'network', 'cgroup'];
 const quote = (word: string): string => `'${word.replaceAll("'", String.raw`'\''`)}'`;
-
-/** What a container needs to use the connector that offers this socket to whoever comes. */
-export const clientMounts = (socket: string): readonly Mount[] => [
-  { source: socket, destination: '/run/aquifer/session.sock' },
-  { source: '/usr/local/lib/aquifer/client/libcuda.so.1', destination: `${LIBRARIES}/libcuda.so.1` },
-];
 
 /** Starts a container of the programs' image, without any network of its own. */
 export async function startContainer(guest: Guest, container: NestedContainer): Promise<Job> {

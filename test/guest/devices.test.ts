@@ -3,10 +3,10 @@ import { eventually } from '../support/eventually.ts';
 import { claim, POOL, sessionsOf } from '../support/objects.ts';
 import type { Serve } from '../support/serve.ts';
 import { RUNTIMES, startContainer, type Runtime } from './containers.ts';
-import { serveOn } from './guest-claim.ts';
+import { giveTicket, serveOn, startGuestConnector } from './guest-claim.ts';
 import { GuestHost } from './guest-host.ts';
 import type { Guest } from './guest.ts';
-import { startJob, type Job } from './job.ts';
+import type { Job } from './job.ts';
 import { CONTAINER_KERNELS } from './product-disk.ts';
 
 const LONG_MS = 300_000;
@@ -16,21 +16,14 @@ const NESTED =
 let host: GuestHost;
 let guest: Guest;
 let serve: Serve;
-let connector: Job;
 
 beforeAll(async () => {
   host = await GuestHost.up();
   [guest, serve] = await Promise.all([host.boot(), serveOn(host)]);
   const divided = claim('trainer', '1Gi', 75).replace('spec: {', `spec: {${NESTED}, `);
   expect(await serve.cli(['apply', '-f', '-'], { stdin: `${POOL}---\n${divided}` })).toMatchObject({ stderr: '' });
-  const { stdout } = await serve.cli(['ticket', 'trainer']);
-  await guest.write('/etc/aquifer/ticket.json', stdout);
-  connector = await startJob(guest, 'guest-connector', 'exec aquifer-connector guest');
-  await eventually(
-    () => connector.output(),
-    (output) => output.includes('ready'),
-    LONG_MS,
-  );
+  await giveTicket(serve, guest, 'trainer');
+  await startGuestConnector(guest);
 }, 600_000);
 
 afterAll(async () => {

@@ -3,7 +3,8 @@ import type { GuestRan } from './control-channel.ts';
 import type { Guest } from './guest.ts';
 
 const POLL_MS = 200;
-const JOBS = '/run/jobs';
+/** Where a guest keeps what its jobs print. */
+export const JOBS = '/run/jobs';
 
 /** A command line that runs in the background of a guest, also while that migrates. */
 export interface Job {
@@ -13,12 +14,14 @@ export interface Job {
   ended(timeoutMs?: number): Promise<GuestRan>;
 }
 
-/** Starts a command line under a name that no other job of the guest has. */
+/** Starts a command line under a name that no job of the guest has which still runs. */
 export async function startJob(guest: Guest, name: string, command: string): Promise<Job> {
   const file = `${JOBS}/${name}`;
   await guest.write(`${file}.sh`, `${command}\n`);
   const end = `echo $? >${file}.code.new; mv ${file}.code.new ${file}.code`;
-  await guest.exec(`: >${file}.out; (sh ${file}.sh >${file}.out 2>&1 </dev/null; ${end}) >/dev/null 2>&1 &`);
+  await guest.exec(
+    `rm -f ${file}.code; : >${file}.out; (sh ${file}.sh >${file}.out 2>&1 </dev/null; ${end}) >/dev/null 2>&1 &`,
+  );
   const output = (): Promise<string> => guest.exec(`cat ${file}.out`);
   return {
     output,
