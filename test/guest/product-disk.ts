@@ -2,7 +2,7 @@ import { chmodSync, copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlin
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { writeOciArchive } from '../../scripts/images/oci-archive.ts';
-import { compileExample, KERNELS } from '../support/example-programs.ts';
+import { compileExample, compileTestProgram, KERNELS } from '../support/example-programs.ts';
 import { PREFIX } from '../support/serve.ts';
 import { compileSessionProgram } from '../support/session-program.ts';
 import type { GuestParts } from './parts.ts';
@@ -49,6 +49,7 @@ function fillContainer({ containerBase, busybox }: GuestParts, root: string): vo
   mkdirSync(bin, { recursive: true });
   for (const name of ['matmul', 'histogram', 'training'] as const) compileExample(name, bin);
   compileSessionProgram(bin);
+  compileTestProgram('hoard', bin);
   cpSync(KERNELS, join(root, CONTAINER_KERNELS), { recursive: true });
   copyFileSync(busybox, join(bin, 'busybox'));
   chmodSync(join(bin, 'busybox'), 0o755);

@@ -18,7 +18,7 @@ export const compileExample = (
 ): string => compile(join(ROOT, 'examples', `${name}.c`), join(directory, name), libraries);
 
 /** Compiles a program that only tests run, as ordinary as the examples. */
-export const compileTestProgram = (name: 'misbehave' | 'saturate' | 'steady', directory: string): string =>
+export const compileTestProgram = (name: 'hoard' | 'misbehave' | 'saturate' | 'steady', directory: string): string =>
   compile(join(ROOT, 'test/programs', `${name}.c`), join(directory, name));
 
 function compile(source: string, program: string, libraries: readonly string[] = []): string {

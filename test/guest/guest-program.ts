@@ -1,0 +1,52 @@
+import type { Guest } from './guest.ts';
+import { JOBS, startJob, type Job } from './job.ts';
+import { CONTAINER_KERNELS, PROGRAMS_ROOT } from './product-disk.ts';
+
+const PATIENCE_SECONDS = 150;
+
+/** The program of test/programs/session.c in a guest: it does what it is told, line by line. */
+export interface GuestProgram {
+  /** What it answers: "ok", or the name of a CUDA error. It may be asked while the guest is not reachable from outside. */
+  ask(command: string): Promise<string>;
+  /** Tells it without waiting for the answer. */
+  tell(command: string): Promise<void>;
+  /** The next answer to what it was told. */
+  answer(): Promise<string>;
+  /** Closes its standard input, at which it ends. */
+  end(): Promise<{ readonly code: number; readonly output: string }>;
+  readonly job: Job;
+}
+
+/** Starts it as a process of the guest itself and waits until it has its vGPU. @throws Error with what it says instead. */
+export async function startGuestProgram(guest: Guest, name: string, socket: string): Promise<GuestProgram> {
+  const [program, kernels] = [`${PROGRAMS_ROOT}/usr/local/bin/session`, PROGRAMS_ROOT + CONTAINER_KERNELS];
+  const [input, output, errors] = ['in', 'out', 'err'].map((end) => `${JOBS}/${name}.${end}`);
+  const settings = `AQUIFER_SOCKET=${socket} LD_LIBRARY_PATH=/usr/local/lib/aquifer/client`;
+  await guest.exec(`mkdir -p ${JOBS}; mkfifo ${input}; sleep 100000 2>/dev/null >${input} & echo $! >${input}.pid`);
+  const job = await startJob(guest, name, `${settings} exec ${program} ${kernels} <${input} 2>${errors}`);
+  let lines = 0;
+  const answer = async (): Promise<string> => {
+    lines += 1;
+    const waits = `for i in $(seq ${PATIENCE_SECONDS * 5}); do [ $(wc -l <${output}) -ge ${lines} ] || [ -e ${JOBS}/${name}.code ] && break; sleep 0.2; done`;
+    const said = await guest.exec(`${waits}; sed -n ${lines}p ${output}`, (PATIENCE_SECONDS + 60) * 1000);
+    if (said === '')
+      throw new Error(`${name} does not answer; it said:\n${await guest.exec(`cat ${output} ${errors}`)}`);
+    return said.trimEnd();
+  };
+  const tell = async (command: string): Promise<void> => void (await guest.exec(`echo '${command}' >${input}`));
+  const greeting = await answer();
+  if (!greeting.startsWith('vGPU: ')) throw new Error(`${name} says ${JSON.stringify(greeting)}`);
+  return {
+    job,
+    tell,
+    answer,
+    async ask(command) {
+      await tell(command);
+      return answer();
+    },
+    async end() {
+      await guest.exec(`kill $(cat ${input}.pid)`);
+      return job.ended();
+    },
+  };
+}
