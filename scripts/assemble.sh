@@ -23,9 +23,9 @@ done
 
 put 755 "$(node -p process.execPath)" libexec/aquifer/node
 for program in gateway keeper spawner worker; do put 755 "$release/$program" "libexec/aquifer/$program"; done
-static=native/target/$(rustc --print host-tuple)/release
+static=native/target/$(uname -m)-unknown-linux-musl/release
 put 755 "$static/container-hook" libexec/aquifer/container-hook
-put 755 "$release/aquifer-connector" bin/aquifer-connector
+put 755 "$static/aquifer-connector" bin/aquifer-connector
 put 755 scripts/aquifer.sh bin/aquifer
 for name in libcuda.so.1 libnvidia-ml.so.1; do
   put 755 "$release/libaquifer_client.so" "lib/aquifer/client/$name"
@@ -34,5 +34,6 @@ done
 for crd in deploy/crds/*.yaml; do put 644 "$crd" "share/aquifer/crds/$(basename "$crd")"; done
 while IFS= read -r example; do put 644 "$example" "share/aquifer/$example"; done < <(find examples -type f)
 while IFS= read -r file; do put 644 "$file" "share/aquifer/${file#deploy/}"; done < <(find deploy/helm -type f)
-put 644 deploy/systemd/aquifer.service share/aquifer/systemd/aquifer.service
+for unit in deploy/systemd/aquifer.service deploy/guest/aquifer-connector.service; do put 644 "$unit" "share/aquifer/systemd/${unit##*/}"; done
+put 644 deploy/guest/cloud-init.yaml share/aquifer/examples/guest/cloud-init.yaml
 echo "filled $dist"

@@ -1,6 +1,6 @@
 /**
- * `make images`: the operator's, the node's and the examples' image as OCI archives, without a container engine, from build/dist
- * and Debian; with names as arguments, these alone. What is loaded into the pods of others is built against an old glibc.
+ * `make images`: the images of operator, node, guests and examples as OCI archives, without a container engine, from build/dist
+ * and Debian; with names as arguments, these alone. What is loaded into the programs of others is built against an old glibc.
  */
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
@@ -14,16 +14,25 @@ import { compileExample, KERNELS } from '../test/support/example-programs.ts';
 const REPOSITORY = resolve(import.meta.dirname, '..');
 const DIST = join(REPOSITORY, 'build/dist');
 const OUTPUT = join(REPOSITORY, 'build/images');
+const BUNDLE = join(OUTPUT, 'aquifer-guest.tar.gz');
 const PREFIX = 'usr/local';
 const DOC = 'usr/share/doc/aquifer';
 const NODE = 'libexec/aquifer/node';
 /** Where the image has what scripts/portable.sh builds. */
 const PORTABLE: Readonly<Record<string, string>> = {
-  'bin/aquifer-connector': 'aquifer-connector',
   'lib/aquifer/client/libcuda.so.1': 'libaquifer_client.so',
   'lib/aquifer/client/libnvidia-ml.so.1': 'libaquifer_client.so',
 };
 const JAVASCRIPT = ['lib/aquifer/js', 'lib/aquifer/node_modules', NODE];
+
+/** What a guest needs of the product. */
+const GUEST = [
+  'bin/aquifer-connector',
+  'libexec/aquifer/container-hook',
+  'lib/aquifer/client',
+  'share/aquifer/systemd/aquifer-connector.service',
+  'share/aquifer/examples/guest',
+];
 
 /** Types, their sources and maps: no program reads them. */
 const FOR_DEVELOPERS = /\.([cm]?ts|map)$/;
@@ -36,8 +45,10 @@ interface Contents {
   /** What runs when a pod names nothing. */
   readonly entrypoint: readonly string[];
   readonly command: readonly string[];
-  /** Puts what it holds on top of a Debian. */
+  /** Puts what it holds into an empty folder, or on top of a Debian. */
   readonly fill: (root: string) => void;
+  /** @default NONROOT */
+  readonly user?: number;
 }
 
 interface Product {
@@ -74,6 +85,15 @@ const IMAGES: readonly Contents[] = [
     }),
   },
   {
+    name: 'guest',
+    description: 'Aquifer: gives the containers of a KVM guest their parts of a vGPU',
+    // What containers have mounted is the guest's: this image puts it there.
+    entrypoint: [`/${PREFIX}/bin/aquifer-connector`],
+    command: ['guest', '--install', '/opt/aquifer'],
+    user: 0,
+    fill: guest,
+  },
+  {
     name: 'examples',
     description: 'Ordinary CUDA programs, to try Aquifer with: nothing of it is in here',
     entrypoint: [],
@@ -98,7 +118,6 @@ for (const contents of IMAGES.filter(({ name: one }) => wanted.length === 0 || w
   const archive = join(OUTPUT, `${contents.name}.tar`);
   const root = mkdtempSync(join(tmpdir(), 'aq-image-'));
   try {
-    fillBase(root);
     contents.fill(root);
     await writeOciArchive({ name, root, config: configOf(contents) }, archive);
   } finally {
@@ -110,32 +129,49 @@ for (const contents of IMAGES.filter(({ name: one }) => wanted.length === 0 || w
 function product({ paths, without, crates }: Product): (root: string) => void {
   const filter = (path: string): boolean => !without.some((left) => left.test(path));
   return (root) => {
-    for (const path of paths) {
-      cpSync(join(DIST, path), join(root, PREFIX, path), { recursive: true, verbatimSymlinks: true, filter });
-    }
-    for (const [path, built] of Object.entries(PORTABLE)) {
-      if (paths.some((taken) => path.startsWith(taken)))
-        cpSync(join(REPOSITORY, portable, built), join(root, PREFIX, path));
-    }
+    fillBase(root);
+    install(root, paths, filter);
     execFileSync('strip', [join(root, PREFIX, NODE)]); // Its symbols are a fifth of it.
     collectLicences(join(root, DOC), crates);
   };
 }
 
+function install(root: string, paths: readonly string[], filter: (path: string) => boolean = () => true): void {
+  for (const path of paths) {
+    cpSync(join(DIST, path), join(root, PREFIX, path), { recursive: true, verbatimSymlinks: true, filter });
+  }
+  for (const [path, built] of Object.entries(PORTABLE)) {
+    if (paths.some((taken) => path.startsWith(taken)))
+      cpSync(join(REPOSITORY, portable, built), join(root, PREFIX, path));
+  }
+}
+
+/** The image, and the same to be unpacked in a guest's /usr/local. */
+function guest(root: string): void {
+  install(root, GUEST);
+  const prefix = join(root, PREFIX);
+  const always = ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', '--mtime=@0'];
+  mkdirSync(OUTPUT, { recursive: true });
+  execFileSync('tar', [...always, '--gzip', '--create', '--file', BUNDLE, '--directory', prefix, '.']);
+  console.log(BUNDLE);
+  collectLicences(join(root, DOC), ['aquifer-connector', 'aquifer-container-hook', 'aquifer-client']);
+}
+
 function examples(root: string): void {
+  fillBase(root);
   for (const name of ['matmul', 'histogram', 'training'] as const) compileExample(name, join(root, PREFIX, 'bin'));
   cpSync(KERNELS, join(root, PREFIX, 'share/kernels'), { recursive: true });
   mkdirSync(join(root, DOC), { recursive: true });
   cpSync(join(REPOSITORY, 'LICENSE'), join(root, DOC, 'LICENSE'));
 }
 
-function configOf({ name, description, entrypoint, command }: Contents): object {
+function configOf({ name, description, entrypoint, command, user = NONROOT }: Contents): object {
   const label = (key: string, value: string): readonly [string, string] => [`org.opencontainers.image.${key}`, value];
   return {
     Entrypoint: entrypoint,
     Cmd: command,
     Env: [`PATH=/${PREFIX}/bin:/usr/bin:/bin`],
-    User: `${NONROOT}:${NONROOT}`,
+    User: `${user}:${user}`,
     WorkingDir: '/',
     Labels: Object.fromEntries([
       label('title', `aquifer-${name}`),

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Builds what runs on hosts and in images of others, the client library and the connector, against glibc 2.17, and prints the
-# folder they are in. Its linker, zig, comes from PyPI and is kept outside of the tree.
+# Builds what is loaded into programs of others, the client library, against glibc 2.17, and prints the folder it is in. Its linker, zig, comes from PyPI and is kept outside of the tree.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache="${AQUIFER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/aquifer}"
@@ -19,7 +18,7 @@ mkdir -p "$cache"
     rm -rf "$cache/zig-$ZIG" && mv "$cache/zig-$ZIG.part" "$cache/zig-$ZIG"
   fi
   export CARGO_ZIGBUILD_PYTHON_PATH="$cache/zig-$ZIG/bin/python" PATH="$cache/bin:$PATH"
-  cargo zigbuild --manifest-path native/Cargo.toml --target-dir "$target" --release --locked --quiet -p aquifer-client -p aquifer-connector \
+  cargo zigbuild --manifest-path native/Cargo.toml --target-dir "$target" --release --locked --quiet -p aquifer-client \
     --target "$triple.2.17"
 } >&2
 echo "$target/$triple/release"

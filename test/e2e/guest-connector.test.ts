@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
@@ -63,7 +63,7 @@ const flags = (): string[] =>
     'run-dir': at('run'),
     'state-dir': at('state'),
     'cdi-dir': at('cdi'),
-    prefix: PREFIX,
+    install: at('opt'),
   }).flatMap(([name, value]) => [`--${name}`, value]);
 
 async function startGuestConnector(): Promise<void> {
@@ -214,6 +214,7 @@ test(
       readonly kind: string;
       readonly devices: readonly { readonly name: string }[];
     };
+    expect(existsSync(at('opt/lib/aquifer/client/libcuda.so.1'))).toBe(true);
     expect(kind).toBe('aquifer.dev/vgpu');
     expect(devices.map(({ name }) => name)).toEqual(['trainer', 'trainer-small', 'trainer-half']);
     const checked: Ran = await runProgram(CONNECTOR, ['check', ...flags()]).ended;

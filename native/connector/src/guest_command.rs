@@ -22,6 +22,13 @@ const STATE_DIRECTORY: &str = "/var/lib/aquifer-connector";
 const CDI_DIRECTORY: &str = "/etc/cdi";
 const TICKET: &str = "/etc/aquifer/ticket.json";
 
+/// PREFIX/bin/aquifer-connector
+fn own_prefix() -> std::io::Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    let prefix = program.ancestors().nth(2);
+    Ok(prefix.unwrap_or(Path::new("/usr/local")).to_owned())
+}
+
 struct Flags<'a>(&'a Arguments);
 
 impl Flags<'_> {
@@ -31,14 +38,9 @@ impl Flags<'_> {
 
     fn layout(&self) -> std::io::Result<Layout> {
         let run = self.path("run-dir", RUN_DIRECTORY)?;
-        let prefix = match self.0.value("prefix") {
-            Some(prefix) => std::path::absolute(prefix)?,
-            // PREFIX/bin/aquifer-connector
-            None => std::env::current_exe()?
-                .ancestors()
-                .nth(2)
-                .unwrap_or(Path::new("/usr/local"))
-                .to_owned(),
+        let prefix = match (self.0.value("install"), self.0.value("prefix")) {
+            (Some(prefix), _) | (None, Some(prefix)) => std::path::absolute(prefix)?,
+            (None, None) => own_prefix()?,
         };
         let sessions = run.join("sessions");
         Ok(Layout::installed(
@@ -56,6 +58,26 @@ impl Flags<'_> {
             layout: self.layout()?,
         })
     }
+}
+
+/// What containers of a guest need, where the guest itself can see it: this program may be in a container.
+const INSTALLED: [&str; 4] = [
+    "bin/aquifer-connector",
+    "libexec/aquifer/container-hook",
+    "lib/aquifer/client/libcuda.so.1",
+    "lib/aquifer/client/libnvidia-ml.so.1",
+];
+
+/// Replaces the files one by one, by rename: who has one mapped keeps it.
+fn install(from: &Path, to: &Path) -> std::io::Result<()> {
+    for name in INSTALLED {
+        let target = to.join(name);
+        std::fs::create_dir_all(target.parent().unwrap_or(to))?;
+        let fresh = target.with_added_extension("new");
+        std::fs::copy(from.join(name), &fresh)?;
+        std::fs::rename(&fresh, &target)?;
+    }
+    Ok(())
 }
 
 /// Carries out a verb of a guest, if `words` are one.
@@ -100,6 +122,10 @@ fn serve(flags: &Flags<'_>) -> Result<u8, Failure> {
         cdi,
         layout,
     } = flags.places()?;
+    if let Some(target) = flags.0.value("install") {
+        install(&own_prefix()?, Path::new(target))
+            .map_err(|error| Failure::Other(format!("--install {target}: {error}")))?;
+    }
     if let [first, ..] = layout.missing().as_slice() {
         let message = format!("{} is not there; --prefix says where", first.display());
         return Err(Failure::Other(message));

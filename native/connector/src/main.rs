@@ -72,6 +72,7 @@ Offers a socket through which programs of this host get sessions on a claim.
   oci DEVICE FILE    adds what a CDI device brings to a bundle's config.json, for runtimes that know no CDI
   check              says what works in this guest and what does not
   --cdi-dir DIR      where container runtimes look for CDI specifications (default /etc/cdi)
+  --install DIR      first copies the client libraries, and itself, to where containers of the guest can have them
   --prefix DIR       where the client libraries are installed (default: where this program is)
   --log text|json    form of the lines on stderr (default text)
   --help, --version
@@ -109,6 +110,7 @@ fn run() -> Result<u8, Failure> {
         "agent",
         "proc",
         "prefix",
+        "install",
         "cdi-dir",
         "log",
     ];
