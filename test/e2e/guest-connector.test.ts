@@ -13,6 +13,8 @@ import { compileSessionProgram, startSessionAt, type SessionProgram } from '../s
 const NESTED = 'nested: {shares: [{name: small, memory: 512Mi, compute: 25}, {name: half, memory: 1Gi, compute: 50}]}';
 const CONNECTOR = join(PREFIX, 'bin/aquifer-connector');
 const LONG_MS = 120_000;
+/** What a guest of little memory can spare. */
+const MAX_RESIDENT_BYTES = 10 * 2 ** 20;
 
 let serve: Serve;
 let directory: string;
@@ -76,6 +78,9 @@ async function startGuestConnector(): Promise<void> {
   );
   if (connector.child.exitCode !== null) throw new Error(said);
 }
+
+const residentBytes = (pid: number): number =>
+  Number(/VmRSS:\s+([0-9]+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024;
 
 async function container(id: string): Promise<PlainContainer> {
   const started = await startPlainContainer(id);
@@ -152,6 +157,7 @@ test(
     await once(flooding.child.stdout ?? process.stdin, 'data');
     const good = await startIn(web);
     expect(await good.ask('echo')).toBe('ok');
+    expect(residentBytes(connector.child.pid ?? 0)).toBeLessThan(MAX_RESIDENT_BYTES);
     flooding.child.kill('SIGKILL');
     await flooding.ended;
   },
