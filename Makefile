@@ -27,7 +27,7 @@ verify: setup ## check that generated files, format, lint, imports and names are
 bench: build ## measure: JSON in build/bench and a table here (SUITE=dataplane for one suite)
 	@node bench/run.ts $(if $(SUITE),--suite $(SUITE))
 
-images: build ## write the images of operator, node and examples as OCI archives to build/images
+images: build ## write the images of operator, node, guest and examples as OCI archives to build/images
 	@node scripts/images.ts
 
 cluster-up: setup ## a real Kubernetes of two nodes on this machine (root; CLUSTER_ID=1 for another one)
