@@ -110,6 +110,20 @@ test('a share that cannot be had is refused in words', async () => {
   await expect(startSessionAt(half, program)).rejects.toThrow(/the container has its 2 sessions already/);
 }, 120_000);
 
+test('shares are known to a backend that starts anew', async () => {
+  const half = await container('--share', 'half');
+  const first = await startIn(half);
+  expect(await first.ask('alloc 900')).toBe('ok');
+  await serve.crash();
+  serve = await startServe({ dataDir: serve.dataDir });
+  await eventually(
+    () => sessionsOf(serve),
+    ([session]) => session?.container?.share === 'half',
+  );
+  const another = await container('--share', 'half');
+  await expect(startSessionAt(another, program)).rejects.toThrow(/there is no room for the share half/);
+}, 120_000);
+
 test('the compute of a share is a cap for all programs of a container', async () => {
   const saturate = compileTestProgram('saturate', directory);
   const [small, half] = [await container('--share', 'small'), await container('--share', 'half')];

@@ -94,6 +94,12 @@ async function registered(id: string, share?: string): Promise<PlainContainer> {
   return started;
 }
 
+/** The containers that a connector would take up if it started now. */
+const registeredNames = (): readonly string[] =>
+  (JSON.parse(readFileSync(at('state/containers-guest.json'), 'utf8')) as readonly { readonly id: string }[]).map(
+    ({ id }) => id,
+  );
+
 async function startIn({ enter }: PlainContainer): Promise<SessionProgram> {
   const started = await startSessionAt(socket(), program, enter);
   running.push(started);
@@ -191,6 +197,24 @@ test(
       () => sessionsOf(serve),
       (now) => now.length === 0,
     );
+  },
+  LONG_MS,
+);
+
+test(
+  'a container has the share of one that has just ended',
+  async () => {
+    const before = await registered('before', 'half');
+    await startIn(before);
+    const next = await registered('next', 'half');
+    await expect(startIn(next)).rejects.toThrow(/there is no room for the share half/);
+    process.kill(before.pid, 'SIGKILL');
+    await eventually(
+      () => registeredNames(),
+      (names) => !names.includes('before'),
+    );
+    const last = await startIn(next);
+    expect(await last.ask('alloc 900')).toBe('ok');
   },
   LONG_MS,
 );

@@ -20,6 +20,7 @@ use crate::door::Door;
 use crate::gateway_link::{GatewayKey, GatewayLink, Incoming};
 use crate::guest::Guest;
 use crate::offer::Offer;
+use crate::places::Places;
 use crate::program::{Nested, Program};
 use crate::slots::Slots;
 use crate::state::{State, StoredOffer};
@@ -64,6 +65,7 @@ pub struct Connector {
     pub server: Option<LineServer>,
     /// On a node of a cluster.
     pub slots: Option<Slots>,
+    pub places: Places,
     /// In a guest.
     pub guest: Option<Guest>,
     /// What all programs here are told to be, where one share of the claim is for all of them.
@@ -88,6 +90,7 @@ impl Connector {
             slots: None,
             nested: None,
             guest: None,
+            places: Places::default(),
             next_token: FIRST,
         })
     }
@@ -186,6 +189,7 @@ impl Connector {
             .into_iter()
             .chain(self.drop_overdue(now))
             .chain(self.look_at_ticket(now))
+            .chain(self.ask_again(now))
             .min();
         if let Some(slots) = &mut self.slots {
             let (incoming, next) = slots.agent.tick(&self.poller);

@@ -32,7 +32,7 @@ pub struct Registration {
 #[derive(Debug)]
 struct Registered {
     registration: Registration,
-    _life: PidFd,
+    life: PidFd,
     token: u64,
 }
 
@@ -117,6 +117,9 @@ impl Containers {
         token: u64,
         poller: &Poller,
     ) -> Result<(), Refusal> {
+        // Of one that was restarted the end may not have been told yet.
+        self.by_id
+            .retain(|_, one| one.life.has_ended().is_ok_and(|ended| !ended));
         let Registration {
             id,
             share,
@@ -164,7 +167,7 @@ impl Containers {
             .add(&life, token)
             .map_err(|error| Refusal::new("InternalError", error.to_string()))?;
         let registered = Registered {
-            _life: life,
+            life,
             token,
             registration,
         };

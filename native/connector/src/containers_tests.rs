@@ -154,6 +154,10 @@ fn a_container_goes_with_its_first_process_and_is_taken_up_only_while_it_lives()
     let mut child = stage.children.remove(0);
     child.kill().unwrap();
     child.wait().unwrap();
+    let again = stage.process("/aquifer/one");
+    later
+        .register("one".into(), None, again, 2, &stage.poller)
+        .unwrap();
     let events = stage.poller.wait(None).unwrap();
     let ended = events
         .iter()

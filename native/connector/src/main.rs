@@ -18,6 +18,7 @@ mod guest_command;
 mod hook;
 mod oci;
 mod offer;
+mod places;
 mod program;
 mod programs;
 mod sessions;

@@ -185,6 +185,7 @@ impl Connector {
         };
         if let Some(session) = program.session {
             info!("session is being closed", session = session, why = why);
+            self.places.left_at = Some(Instant::now());
             if let Some(gateway) = &program.gateway {
                 let request = json!({"op": "close", "session": session});
                 self.ask(gateway, request, Asked::Close, CLOSE_PATIENCE);

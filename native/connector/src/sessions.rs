@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::time::Instant;
 
 use aquifer_control::peer::Peer;
 use aquifer_control::preamble::{Preamble, Token16};
@@ -116,6 +117,9 @@ impl Connector {
                 return self.open_waiting(&path);
             }
         }
+        if self.waits_for_place(id, &refusal) {
+            return;
+        }
         self.refuse(id, refusal);
     }
 
@@ -224,6 +228,7 @@ impl Connector {
         if let Some(id) = ended.map(|(id, _)| *id) {
             info!("session ended", session = session, reason = reason);
             self.forget_program(id);
+            self.places.left_at = Some(Instant::now());
             self.store_sessions();
         }
     }
