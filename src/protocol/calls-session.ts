@@ -27,6 +27,29 @@ export const sessionCalls: readonly Call[] = [
     fields: fields('not_supported:u64'),
   },
   {
+    name: 'Resume',
+    number: 4,
+    kind: 'post',
+    about:
+      "The client's first frame on another connection for the same session: the secret that the worker gave last, and the " +
+      'highest sequence of the worker that has come.',
+    fields: fields('secret:u8x32 received:u64 fingerprint:u64 major:u32 reserved:u32'),
+  },
+  {
+    name: 'Goodbye',
+    number: 5,
+    kind: 'post',
+    about: 'The program ends. Without it a connection that ends is one that was lost.',
+    fields: [],
+  },
+  {
+    name: 'Alive',
+    number: 6,
+    kind: 'post',
+    about: 'Says nothing but that the client is there, and its acknowledgement.',
+    fields: [],
+  },
+  {
     name: 'ContextCreate',
     number: 16,
     kind: 'post',
@@ -111,6 +134,24 @@ export const sessionCalls: readonly Call[] = [
     kind: 'push',
     about: "Carries nothing but its header's acknowledgement.",
     fields: [],
+  },
+  {
+    name: 'Resumable',
+    number: 0x800a,
+    kind: 'push',
+    about:
+      'After the DeviceFacts, where the session survives the loss of its connection: what to show to resume it, and for ' +
+      'how many seconds the worker waits.',
+    fields: fields('secret:u8x32 grace_seconds:u32 reserved:u32'),
+  },
+  {
+    name: 'Resumed',
+    number: 0x800b,
+    kind: 'push',
+    about:
+      "Answer to Resume: the highest sequence of the client that was processed, and the secret for the next time. The worker's " +
+      'frames that have not come follow.',
+    fields: fields('secret:u8x32 processed:u64'),
   },
   {
     name: 'Fault',

@@ -1,19 +1,28 @@
 //! What comes from the worker. There is no reader thread: of the threads that wait for an answer one reads, for itself and for
 //! the others, and hands over when it has its own.
 
+use crate::way_back::Recover;
 use aquifer_protocol::generated::Data;
 use aquifer_protocol::message::{DecodeError, ReplyHead};
-use aquifer_protocol::{Connection, FrameReader, Header, Incoming, Push, Spin, decode};
+use aquifer_protocol::{
+    Connection, FrameReader, Header, Incoming, Push, SILENCE, Spin, decode, monotonic_ns,
+};
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// A waiting caller reads without blocking this long before it sleeps in the kernel, in ns: what a worker needs for some hundred
 /// launches, so that their wait does not cost a wake-up.
 const SPIN_NS: u64 = 50_000;
 
-/// Takes what the worker says unasked.
-pub trait Receiver: Sync {
+/// The session, as the one who reads for it sees it.
+pub trait Receiver: Recover + Sync {
+    /// Takes what the worker says unasked.
     fn push(&self, push: Push<'_>);
+    /// The worker has carried out everything up to the sequence whose low half this is.
+    fn acknowledged(&self, low: u32) -> io::Result<()>;
+    /// A frame was taken whole.
+    fn received(&self, sequence: u64);
 }
 
 /// The client's reading half of a connection.
@@ -23,11 +32,24 @@ pub struct Inbox {
     changed: Condvar,
     reader: Mutex<Reader>,
     destinations: Mutex<Destinations>,
+    /// When something came last, in ns.
+    heard: AtomicU64,
 }
 
-struct Reader {
+/// What reads. Who has it is in the middle of no frame of another connection.
+pub struct Reader {
     frames: FrameReader,
     spin: Spin,
+    /// What the worker's last frame acknowledged.
+    acknowledged: u32,
+}
+
+impl Reader {
+    /// Goes on with what comes on another connection, which is read by `frames` so far.
+    pub fn restart(&mut self, frames: FrameReader, acknowledged: u32) {
+        self.frames = frames;
+        self.acknowledged = acknowledged;
+    }
 }
 
 /// Destinations by id. An id is not used again for as long as counting takes: a late word about one means no other.
@@ -86,8 +108,10 @@ impl Inbox {
             reader: Mutex::new(Reader {
                 frames: reader,
                 spin: Spin::new(SPIN_NS),
+                acknowledged: 0,
             }),
             destinations: Mutex::default(),
+            heard: AtomicU64::new(monotonic_ns()),
         }
     }
 
@@ -128,20 +152,40 @@ impl Inbox {
             }
             waits.reading = true;
             drop(waits);
+            let generation = receiver.generation();
             let read = self.read_until(connection, receiver, sequence);
+            self.stop_reading();
+            if let Err(error) = read
+                && let Err(error) = receiver.recover(generation, error)
+            {
+                self.lose(&describe(&error));
+            }
             waits = lock(&self.waits);
-            self.stop_reading(&mut waits, read);
         }
     }
 
-    fn stop_reading(&self, waits: &mut Waits, read: io::Result<()>) {
+    fn stop_reading(&self) {
+        let mut waits = lock(&self.waits);
         waits.reading = false;
-        if let Err(error) = read {
-            waits.lost.get_or_insert_with(|| describe(&error));
-        }
         if waits.sleeping > 0 {
             self.changed.notify_all();
         }
+    }
+
+    /// Holds off all reading.
+    pub fn hold(&self) -> MutexGuard<'_, Reader> {
+        lock(&self.reader)
+    }
+
+    /// Whether nothing has come for so long that the worker counts as lost.
+    pub fn is_silent(&self) -> bool {
+        let quiet_ns = monotonic_ns().saturating_sub(self.heard.load(Ordering::Relaxed));
+        u128::from(quiet_ns) > SILENCE.as_nanos() && !lock(&self.waits).reading
+    }
+
+    /// Something has come.
+    pub fn note_heard(&self) {
+        self.heard.store(monotonic_ns(), Ordering::Relaxed);
     }
 
     /// Reads what is there, if nobody else does. For callers whose writes stall and for those who only want the news.
@@ -156,19 +200,17 @@ impl Inbox {
         let mut reader = lock(&self.reader);
         let read = match reader.frames.fill_now(connection) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(_) => self
-                .take_frames(connection, receiver, &mut reader.frames)
-                .map(|_| ()),
+            Ok(_) => {
+                self.note_heard();
+                self.take_frames(connection, receiver, &mut reader)
+                    .map(|_| ())
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error),
         };
         drop(reader);
-        let failed = read
-            .as_ref()
-            .err()
-            .map(|error| io::Error::new(error.kind(), describe(error)));
-        self.stop_reading(&mut lock(&self.waits), read);
-        failed.map_or(Ok(()), Err)
+        self.stop_reading();
+        read
     }
 
     /// Why the session is over, if it is.
@@ -191,19 +233,23 @@ impl Inbox {
         sequence: u64,
     ) -> io::Result<()> {
         let mut reader = lock(&self.reader);
-        let Reader { frames, spin } = &mut *reader;
-        spin.begin();
+        reader.spin.begin();
         loop {
-            if self.take_frames(connection, receiver, frames)? && self.is_answered(sequence) {
+            if self.take_frames(connection, receiver, &mut reader)? && self.is_answered(sequence) {
+                self.note_heard();
                 return Ok(());
             }
-            match frames.fill_now(connection) {
+            match reader.frames.fill_now(connection) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                Ok(_) => spin.begin(),
+                Ok(_) => reader.spin.begin(),
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-                Err(_) if spin.again() => {}
+                Err(_) if reader.spin.again() => {}
                 Err(_) => {
-                    connection.wait_readable(None)?;
+                    // Over a network a worker that lives says so now and then.
+                    let patience = connection.is_encrypted().then_some(SILENCE);
+                    if !connection.wait_readable(patience)? {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
                 }
             }
         }
@@ -221,30 +267,40 @@ impl Inbox {
         &self,
         connection: &Connection,
         receiver: &dyn Receiver,
-        reader: &mut FrameReader,
+        reader: &mut Reader,
     ) -> io::Result<bool> {
         let mut answered = false;
+        let Reader {
+            frames,
+            acknowledged,
+            ..
+        } = reader;
         loop {
-            let bulk = match reader.next_frame().map_err(invalid)? {
+            let (sequence, bulk) = match frames.next_frame().map_err(invalid)? {
                 None => break,
                 Some(Incoming::Frame { header, body }) => {
+                    if header.acknowledged != *acknowledged {
+                        *acknowledged = header.acknowledged;
+                        receiver.acknowledged(header.acknowledged)?;
+                    }
                     if header.is_reply() {
                         answered = true;
                         self.answer(body);
                     } else {
                         push(receiver, header, body)?;
                     }
-                    None
+                    (header.sequence, None)
                 }
                 Some(Incoming::Bulk {
                     header,
                     body,
                     tail_bytes,
-                }) => Some((bulk(header, body)?, tail_bytes)),
+                }) => (header.sequence, Some((bulk(header, body)?, tail_bytes))),
             };
             if let Some((data, tail_bytes)) = bulk {
-                self.receive(connection, reader, data, tail_bytes)?;
+                self.receive(connection, frames, data, tail_bytes)?;
             }
+            receiver.received(sequence);
         }
         Ok(answered)
     }
@@ -280,6 +336,20 @@ impl Inbox {
         lock(&self.destinations)
             .open
             .retain(|(open, _)| *open != id);
+    }
+
+    /// Bytes of the copies that are under way.
+    pub fn expected_bytes(&self) -> usize {
+        let all = lock(&self.destinations);
+        all.open.iter().map(|(_, it)| it.bytes()).sum()
+    }
+
+    /// Whether bytes are missing from a destination that was not dropped.
+    pub fn is_missing(&self, id: u32) -> bool {
+        lock(&self.destinations)
+            .open
+            .iter()
+            .any(|(open, _)| *open == id)
     }
 
     /// Moves one bulk tail to where it belongs. What no destination claims is skipped.
@@ -355,7 +425,7 @@ fn invalid(error: DecodeError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
-fn describe(error: &io::Error) -> String {
+pub fn describe(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => "the worker closed the connection".to_owned(),
         _ => format!("the connection to the worker failed: {error}"),

@@ -3,6 +3,7 @@
 use crate::device::Device;
 use crate::inbox::Inbox;
 use crate::session::{Outcome, Session};
+use crate::way_back::WayBack;
 use aquifer_cuda::*;
 use aquifer_protocol::frame::{Envelope, frame};
 use aquifer_protocol::generated::{Attach, DeviceFacts, Facts, Hello};
@@ -37,19 +38,18 @@ pub fn connect() -> Outcome<Session> {
 fn try_connect() -> Result<Session, Refusal> {
     let (socket, reply, data) = request(Purpose::Session)?;
     let data = data.ok_or_else(|| unusable("the connector sent no connection"))?;
-    let connection = match reply.transport {
+    let key = match reply.transport {
         Some(Transport::Tls) => {
-            let spki = reply
-                .key_spki
-                .as_deref()
-                .and_then(base64)
-                .ok_or_else(|| unusable("there is no worker key"))?;
-            let connected = Connection::tls_client(data, &spki, PATIENCE);
-            connected.map_err(|error| {
-                unusable(&format!("no encrypted connection with the worker: {error}"))
-            })?
+            let key = reply.key_spki.as_deref().and_then(base64);
+            Some(key.ok_or_else(|| unusable("there is no worker key"))?)
         }
-        _ => Connection::plain(data),
+        _ => None,
+    };
+    let connection = match &key {
+        Some(key) => Connection::tls_client(data, key, PATIENCE).map_err(|error| {
+            unusable(&format!("no encrypted connection with the worker: {error}"))
+        })?,
+        None => Connection::plain(data),
     };
     let secret = reply
         .secret
@@ -75,7 +75,35 @@ fn try_connect() -> Result<Session, Refusal> {
     let facts = greeting.facts()?;
     let devices = greeting.devices(facts.vgpus)?;
     let inbox = Inbox::new(greeting.reader);
-    Session::new(connection, socket, inbox, &facts, devices).map_err(lost)
+    let way_back = WayBack::new(socket, reply.session.unwrap_or_default(), key);
+    Session::new(connection, way_back, inbox, &facts, devices).map_err(lost)
+}
+
+/// What the connector answers to Resume.
+pub enum Offer {
+    Descriptor(OwnedFd),
+    /// With the reason.
+    Refused(String),
+}
+
+/// Asks for another data connection on the session socket; where the connector was replaced meanwhile, on another one, which
+/// takes its place. Errors name the socket's path.
+pub fn resume(socket: &mut OwnedFd, session: &str) -> Result<Offer, (String, io::Error)> {
+    let asked = open_request(Purpose::Resume, Some(session.to_owned()));
+    let answered = exchange(socket, &asked).or_else(|_| {
+        let (fresh, answer) = ask_anew(&asked)?;
+        *socket = fresh;
+        Ok(answer)
+    });
+    let (reply, descriptor) = answered?;
+    Ok(match descriptor.filter(|_| reply.ok) {
+        Some(descriptor) => Offer::Descriptor(descriptor),
+        None => Offer::Refused(format!(
+            "{}: {}",
+            reply.reason.unwrap_or_else(|| "Refused".to_owned()),
+            reply.message.unwrap_or_default()
+        )),
+    })
 }
 
 /// Asks the connector on the session socket. The socket's timeouts are PATIENCE.
@@ -103,29 +131,41 @@ fn request(purpose: Purpose) -> Result<(OwnedFd, OpenReply, Option<OwnedFd>), Re
 
 /// What the connector answers, with the socket. Errors name the socket's path.
 pub fn ask(purpose: Purpose) -> Result<(OwnedFd, OpenReply, Option<OwnedFd>), (String, io::Error)> {
+    let (socket, (reply, data)) = ask_anew(&open_request(purpose, None))?;
+    Ok((socket, reply, data))
+}
+
+fn open_request(purpose: Purpose, session: Option<String>) -> OpenRequest {
+    let program = std::env::args_os().next().unwrap_or_default();
+    OpenRequest {
+        v: 1,
+        protocol: PROTOCOL_VERSION.to_owned(),
+        purpose,
+        program: program.to_string_lossy().into_owned(),
+        session,
+    }
+}
+
+type Answered = (OpenReply, Option<OwnedFd>);
+
+fn ask_anew(request: &OpenRequest) -> Result<(OwnedFd, Answered), (String, io::Error)> {
     let path = std::env::var("AQUIFER_SOCKET")
         .ok()
         .filter(|path| !path.is_empty());
     let path = path.unwrap_or_else(|| DEFAULT_SOCKET.to_owned());
-    let program = std::env::args_os()
-        .next()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
     let asked = reach(&path).and_then(|socket| {
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
-        let request = OpenRequest {
-            v: 1,
-            protocol: PROTOCOL_VERSION.to_owned(),
-            purpose,
-            program,
-        };
-        send(socket.as_raw_fd(), &request, None)?;
-        let (reply, data) = receive(socket.as_raw_fd())?;
-        Ok((socket.into(), reply, data))
+        let socket = OwnedFd::from(socket);
+        let answered = exchange(&socket, request)?;
+        Ok((socket, answered))
     });
     asked.map_err(|error| (path, error))
+}
+
+fn exchange(socket: &OwnedFd, request: &OpenRequest) -> io::Result<Answered> {
+    send(socket.as_raw_fd(), request, None)?;
+    receive(socket.as_raw_fd())
 }
 
 /// Connects. A socket at which nobody listens is that of a connector that is being replaced: it is waited for.

@@ -3,25 +3,26 @@
 //! * the caller, when nothing was pending and the last write is over 10 us past (a lone call is not delayed), when 32 KiB are
 //!   pending, when the oldest frame is over 20 us old, or when it wants a reply;
 //! * the watchdog, for the tail of a burst: it naps 200 us and sleeps after four empty naps.
+//!
+//! Where the connection can be lost, frames stay until the worker has carried them out; who finds it lost makes another, writes
+//! again what is left, and goes on.
 
+use crate::line::{Bulk, Due, Line};
+use crate::way_back::Recover;
 use aquifer_protocol::frame::{Envelope, frame_bytes, write_head};
-use aquifer_protocol::{Connection, Message, MirrorRing, monotonic_ns};
+use aquifer_protocol::{Connection, HEARTBEAT, Message, MirrorRing, monotonic_ns};
 use std::io::{self, IoSlice};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 const RING_BYTES: usize = 1 << 20;
-const FLUSH_BYTES: u64 = 32 << 10;
+/// Of a ring whose frames are kept: the worker acknowledges each 256 KiB, and what is under way comes on top.
+const KEEPING_RING_BYTES: usize = 2 << 20;
 /// What the worker sent is taken once for so many bytes written: acknowledgements must not fill its socket.
 const NEWS_BYTES: u64 = RING_BYTES as u64 / 4;
 /// Bytes of one write.
 const WRITE_BYTES: u64 = 64 << 10;
-const LONE_NS: u64 = 10_000;
-const OLD_NS: u64 = 20_000;
-/// While the clock, read anew, has gone on by less than this, it is read for every STRIDE-th frame only: reading it costs as
-/// much as a third of a launch.
-const FAST_NS: u64 = 2_000;
-const STRIDE: u32 = 8;
 const NAP: Duration = Duration::from_micros(200);
 const EMPTY_NAPS: u32 = 4;
 
@@ -34,96 +35,60 @@ pub struct Outbox {
     /// Held while writing: what is written is always whole frames in order.
     write: Mutex<()>,
     session: u32,
+    keeps: bool,
+    /// The highest sequence of the worker that has come.
+    received: AtomicU64,
 }
 
-/// Frames in line. The lock is held for as long as it takes to append one.
-#[derive(Default)]
-struct Line {
-    sequence: u64,
-    /// Positions in the ring: appended, and written. The second is moved by the holder of `write` alone.
-    tail: u64,
-    sent: u64,
-    /// When the oldest frame that waits was appended, and when the last write ended, in ns.
-    oldest: u64,
-    last_write: u64,
-    /// When the clock was read last, in ns, and for how many frames it need not be read.
-    read_at: u64,
-    unread: u32,
-    /// The watchdog sleeps, and nobody has woken it yet.
-    asleep: bool,
-}
-
-/// What a frame that was appended asks of its caller.
-enum Due {
-    Write,
-    WakeWatchdog,
-    Nothing,
-}
-
-impl Line {
-    /// Whether the watchdog is to be woken. Once is enough, however long it takes to wake.
-    fn wakes(&mut self) -> bool {
-        std::mem::take(&mut self.asleep)
-    }
-
-    /// A frame of `bytes` was appended: what is to be done by the rule above.
-    #[inline]
-    fn due(&mut self, bytes: u64) -> Due {
-        let pending = self.tail - self.sent;
-        if pending == bytes {
-            let now = monotonic_ns();
-            (self.oldest, self.read_at, self.unread) = (now, now, 0);
-            if now.saturating_sub(self.last_write) > LONE_NS {
-                return Due::Write;
-            }
-            return if self.wakes() {
-                Due::WakeWatchdog
-            } else {
-                Due::Nothing
-            };
-        }
-        if pending >= FLUSH_BYTES {
-            return Due::Write;
-        }
-        if self.unread > 0 {
-            self.unread -= 1;
-            return Due::Nothing;
-        }
-        let now = monotonic_ns();
-        if now.saturating_sub(self.read_at) < FAST_NS {
-            self.unread = STRIDE - 1;
-        }
-        self.read_at = now;
-        if now.saturating_sub(self.oldest) > OLD_NS {
-            Due::Write
-        } else {
-            Due::Nothing
-        }
-    }
-}
-
-/// What to do while the socket is full: read, so that both ends never wait for each other, and wait for room.
-pub trait Stalled {
+/// What a writer needs of the session around it.
+pub trait Surroundings: Recover {
+    /// The socket is full: reads, so that both ends never wait for each other, and waits for room.
     fn stalled(&self) -> io::Result<()>;
     /// Much was written since the last call: takes what the worker sent meanwhile, without waiting.
     fn take_news(&self) -> io::Result<()>;
+    /// The ring is full of what is not acknowledged: waits until something comes.
+    fn await_news(&self) -> io::Result<()>;
+    /// Called every now and then: tells the worker that this end lives, and looks whether the other one does.
+    fn look_after(&self) -> io::Result<()>;
 }
 
 impl Outbox {
-    /// `session` is stamped on every frame.
-    pub fn new(session: u32) -> io::Result<Self> {
+    /// `session` is stamped on every frame. With `keeps` frames are kept until they are acknowledged.
+    pub fn new(session: u32, keeps: bool) -> io::Result<Self> {
+        let bytes = if keeps {
+            KEEPING_RING_BYTES
+        } else {
+            RING_BYTES
+        };
         Ok(Self {
-            ring: MirrorRing::new(RING_BYTES)?,
-            line: Mutex::default(),
+            ring: MirrorRing::new(bytes)?,
+            line: Mutex::new(Line::new(keeps)),
             waiting: Condvar::new(),
             write: Mutex::new(()),
             session,
+            keeps,
+            received: AtomicU64::new(0),
         })
     }
 
     #[inline]
-    fn line(&self) -> MutexGuard<'_, Line> {
+    pub fn line(&self) -> MutexGuard<'_, Line> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Holds off all writing.
+    pub fn hold(&self) -> MutexGuard<'_, ()> {
+        self.write.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A frame of the worker has come, and was taken whole.
+    pub fn note_received(&self, sequence: u64) {
+        self.received.store(sequence, Ordering::Relaxed);
+    }
+
+    /// The highest sequence of the worker that has come.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
     }
 
     /// Appends a frame whose tail `fill` writes, and writes if the rule says so. Returns its sequence.
@@ -165,49 +130,39 @@ impl Outbox {
         Ok(sequence)
     }
 
-    /// Writes a bulk frame, and all before it, at once: its tail goes from `tail` to the socket without a copy.
+    /// Writes a bulk frame, and all before it, at once: its tail goes from `tail` to the socket without a copy. Where frames are
+    /// kept, `tail` must stay as it is until the frame is acknowledged.
     pub fn bulk<M: Message>(&self, link: &Link<'_>, message: &M, tail: &[u8]) -> io::Result<u64> {
-        let writing = self.write.lock().unwrap_or_else(PoisonError::into_inner);
-        let head = frame_bytes::<M>(0) as u64;
-        let (sequence, end) = loop {
-            let mut line = self.line();
-            if line.tail + head - line.sent <= RING_BYTES as u64 {
-                self.put(&mut line, message, tail.len(), head as usize);
-                break (line.sequence, line.tail);
-            }
-            let end = line.tail;
-            drop(line);
-            self.write_until(link, end)?;
-        };
-        self.write_until(link, end - head)?;
-        // SAFETY: as in `write_until`; the head is the only frame between what was written and `end`.
-        let head = unsafe { self.ring.slice(end - head, head as usize) };
-        let padding = &[0; 8][..tail.len().next_multiple_of(8) - tail.len()];
-        link.send_parts([head, tail, padding])?;
-        let mut line = self.line();
-        line.sent = end;
-        line.last_write = monotonic_ns();
-        // Frames that others appended meanwhile have nobody who writes them.
-        let more = line.tail > end;
+        let head = frame_bytes::<M>(0);
+        let mut line = self.make_room(link, head)?;
+        self.put(&mut line, message, tail.len(), head);
+        line.add_bulk(tail);
+        let sequence = line.sequence;
         drop(line);
-        drop(writing);
-        if more {
-            self.flush(link)?;
-        }
+        self.flush(link)?;
         Ok(sequence)
     }
 
     /// Writes everything that was appended before the call.
     pub fn flush(&self, link: &Link<'_>) -> io::Result<()> {
         let (before, end) = {
-            let line = self.line();
+            let mut line = self.line();
+            line.mark();
             (line.sent, line.tail)
         };
         if before >= end {
             return Ok(());
         }
-        let writing = self.write.lock().unwrap_or_else(PoisonError::into_inner);
-        self.write_until(link, end)?;
+        let mut writing = self.hold();
+        loop {
+            let generation = link.around.generation();
+            let Err(error) = self.write_until(link, end) else {
+                break;
+            };
+            drop(writing);
+            link.around.recover(generation, error)?;
+            writing = self.hold();
+        }
         let mut line = self.line();
         line.last_write = monotonic_ns();
         let after = line.sent;
@@ -218,23 +173,87 @@ impl Outbox {
             self.waiting.notify_one();
         }
         if before / NEWS_BYTES != after / NEWS_BYTES {
-            link.stalled.take_news()
-        } else {
-            Ok(())
+            let generation = link.around.generation();
+            if let Err(error) = link.around.take_news() {
+                link.around.recover(generation, error)?;
+            }
         }
+        Ok(())
+    }
+
+    /// Writes again, on another connection, what the worker has not carried out. With the lock on writing held.
+    pub fn write_again(&self, link: &Link<'_>, processed: u64) -> io::Result<()> {
+        let end = {
+            let mut line = self.line();
+            line.rewind(&self.ring, processed)?;
+            line.tail
+        };
+        self.write_until(link, end)
+    }
+
+    /// The session is over: when this returns nobody reads memory that callers have given.
+    pub fn give_up(&self) {
+        let _writing = self.hold();
+        self.line().give_up();
     }
 
     /// With the lock on writing held.
     fn write_until(&self, link: &Link<'_>, end: u64) -> io::Result<()> {
-        let mut sent = self.line().sent;
+        let (mut sent, mut bulk) = {
+            let line = self.line();
+            (line.sent, line.next_bulk())
+        };
         while sent < end {
-            let length = (end - sent).min(WRITE_BYTES);
+            let upto = bulk.map_or(end, |bulk| bulk.end.min(end));
+            let length = (upto - sent).min(WRITE_BYTES);
             // SAFETY: the bytes were appended before `end` was published, and are not reused before `sent` passes them.
-            link.send(unsafe { self.ring.slice(sent, length as usize) })?;
+            let frames = unsafe { self.ring.slice(sent, length as usize) };
             sent += length;
+            let written = bulk.filter(|bulk| bulk.end == sent);
+            match written {
+                Some(bulk) => link.send_bulk(frames, bulk)?,
+                None => link.send(frames)?,
+            }
             let now = monotonic_ns();
             let mut line = self.line();
             (line.sent, line.oldest) = (sent, now);
+            if written.is_some() {
+                line.bulk_written();
+                bulk = line.next_bulk();
+            }
+        }
+        Ok(())
+    }
+
+    /// The line, locked, with room for `bytes`.
+    #[inline]
+    fn make_room(&self, link: &Link<'_>, bytes: usize) -> io::Result<MutexGuard<'_, Line>> {
+        if bytes > self.ring.bytes() / 2 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a frame is too long",
+            ));
+        }
+        loop {
+            let line = self.line();
+            if line.room(self.ring.bytes() as u64) >= bytes as u64 {
+                return Ok(line);
+            }
+            drop(line);
+            self.flush(link)?;
+            if self.keeps {
+                self.await_room(link, bytes as u64)?;
+            }
+        }
+    }
+
+    /// Everything is written: waits until enough of it is acknowledged.
+    fn await_room(&self, link: &Link<'_>, bytes: u64) -> io::Result<()> {
+        while self.line().room(self.ring.bytes() as u64) < bytes {
+            let generation = link.around.generation();
+            if let Err(error) = link.around.await_news() {
+                link.around.recover(generation, error)?;
+            }
         }
         Ok(())
     }
@@ -249,23 +268,10 @@ impl Outbox {
         fill: impl FnOnce(&mut [u8]),
     ) -> io::Result<MutexGuard<'_, Line>> {
         let bytes = frame_bytes::<M>(tail_bytes);
-        if bytes > RING_BYTES / 2 {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "a frame is too long",
-            ));
-        }
-        loop {
-            let mut line = self.line();
-            if line.tail + bytes as u64 - line.sent > RING_BYTES as u64 {
-                drop(line);
-                self.flush(link)?;
-                continue;
-            }
-            let (slot, at) = self.put(&mut line, message, tail_bytes, bytes);
-            fill(&mut slot[at..at + tail_bytes]);
-            return Ok(line);
-        }
+        let mut line = self.make_room(link, bytes)?;
+        let (slot, at) = self.put(&mut line, message, tail_bytes, bytes);
+        fill(&mut slot[at..at + tail_bytes]);
+        Ok(line)
     }
 
     /// Puts the first `bytes` of a frame in line, for which there is room. Returns them and where the tail begins.
@@ -282,7 +288,7 @@ impl Outbox {
         let envelope = Envelope {
             sequence: line.sequence,
             session: self.session,
-            acknowledged: 0,
+            acknowledged: self.received() as u32,
         };
         // SAFETY: the bytes lie beyond `tail`, where nobody reads before the caller lets go of the line.
         let slot = unsafe { self.ring.slot(line.tail, bytes) };
@@ -291,14 +297,19 @@ impl Outbox {
         (slot, at)
     }
 
-    /// The watchdog's whole life. Ends when a write fails.
+    /// The watchdog's whole life. Ends when the session does.
     pub fn watch(&self, link: &Link<'_>) -> io::Result<()> {
         let mut empty = 0;
+        let mut looked = monotonic_ns();
         loop {
+            if self.keeps && monotonic_ns() - looked > HEARTBEAT.as_nanos() as u64 {
+                link.around.look_after()?;
+                looked = monotonic_ns();
+            }
             let mut line = self.line();
             if line.sent != line.tail {
                 empty = 0;
-                let is_old = monotonic_ns().saturating_sub(line.oldest) > OLD_NS;
+                let is_old = line.is_old();
                 drop(line);
                 // Whoever is writing sees to what is left, and is not to be made to wake this thread.
                 if is_old && self.write.try_lock().is_ok() {
@@ -307,12 +318,20 @@ impl Outbox {
             } else if empty == EMPTY_NAPS {
                 empty = 0;
                 line.asleep = true;
-                while line.asleep {
+                while line.asleep && !self.keeps {
                     line = self
                         .waiting
                         .wait(line)
                         .unwrap_or_else(PoisonError::into_inner);
                 }
+                if line.asleep {
+                    line = self
+                        .waiting
+                        .wait_timeout(line, HEARTBEAT)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0;
+                }
+                line.asleep = false;
                 drop(line);
             } else {
                 empty += 1;
@@ -323,19 +342,24 @@ impl Outbox {
     }
 }
 
-/// A connection and what to do while it is full.
+/// A connection and what is around it.
 pub struct Link<'a> {
     pub connection: &'a Connection,
-    pub stalled: &'a dyn Stalled,
+    pub around: &'a dyn Surroundings,
 }
 
 impl Link<'_> {
-    fn send_parts(&self, parts: [&[u8]; 3]) -> io::Result<()> {
+    fn send_bulk(&self, frames: &[u8], bulk: Bulk) -> io::Result<()> {
+        // SAFETY: whoever appended the frame waits for it, and has the memory at rest.
+        let tail = unsafe { std::slice::from_raw_parts(bulk.memory, bulk.bytes) };
+        let padding = &[0; 8][..tail.len().next_multiple_of(8) - tail.len()];
         self.connection
-            .send_all_parts(&mut parts.map(IoSlice::new), || self.stalled.stalled())
+            .send_all_parts(&mut [frames, tail, padding].map(IoSlice::new), || {
+                self.around.stalled()
+            })
     }
 
     fn send(&self, bytes: &[u8]) -> io::Result<()> {
-        self.connection.send_all(bytes, || self.stalled.stalled())
+        self.connection.send_all(bytes, || self.around.stalled())
     }
 }

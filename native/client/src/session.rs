@@ -2,14 +2,15 @@
 
 use crate::device::Device;
 use crate::handle::{Class, Table};
-use crate::inbox::{Destination, Inbox, Receiver};
+use crate::inbox::{Destination, Inbox, Receiver, describe};
 use crate::objects::{Context, Event, Function, Library, Memory, Module, Stream};
-use crate::outbox::{Link, Outbox, Stalled};
+use crate::outbox::{Link, Outbox, Surroundings};
+use crate::way_back::{Recover, WayBack};
 use aquifer_cuda::*;
-use aquifer_protocol::generated::Counters;
+use aquifer_protocol::generated::{Alive, Counters, Goodbye};
 use aquifer_protocol::{Connection, Message, Push, Request, decode};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -21,16 +22,22 @@ pub type Outcome<T = ()> = Result<T, CUresult>;
 pub const FIRST_CONTEXT: u32 = 64;
 /// Ids below this are the default streams.
 pub const FIRST_STREAM: u32 = 3;
+/// Up to this size a copy that nobody stays for is put into the ring, in bytes: more is waited for.
+const KEPT_BYTES: usize = 256 << 10;
+/// Bytes of copies to the host that nobody waits for: the worker keeps them until they have come.
+const UNATTENDED_BYTES: usize = 16 << 20;
+/// How long to wait for news before looking again: another thread may have taken them.
+const NEWS: Duration = Duration::from_millis(20);
 /// In a Fault: every context.
 const EVERY_CONTEXT: u32 = u32::MAX;
 
 /// Everything about the session. Never freed: a call may be on its way in any thread until the process ends.
 pub struct Session {
-    connection: Connection,
-    /// Kept open, carries nothing: its end tells the connector that the program left.
-    session_socket: OwnedFd,
-    outbox: Outbox,
-    inbox: Inbox,
+    pub(crate) connection: Connection,
+    /// How the connection is made again when it is lost.
+    pub(crate) way_back: WayBack,
+    pub(crate) outbox: Outbox,
+    pub(crate) inbox: Inbox,
     /// The CUresult of every later call once the session is over; 0 while it lives.
     lost: AtomicU32,
     not_supported: AtomicU64,
@@ -87,7 +94,7 @@ pub fn abandon() {
     unsafe {
         if let Some(session) = session.as_ref() {
             libc::close(session.connection.as_raw_fd());
-            libc::close(session.session_socket.as_raw_fd());
+            session.way_back.close();
         }
     }
 }
@@ -95,15 +102,15 @@ pub fn abandon() {
 impl Session {
     pub(crate) fn new(
         connection: Connection,
-        session_socket: OwnedFd,
+        way_back: WayBack,
         inbox: Inbox,
         facts: &aquifer_protocol::generated::Facts,
         devices: Vec<Device>,
     ) -> io::Result<Self> {
         Ok(Self {
+            outbox: Outbox::new(facts.session, connection.is_encrypted())?,
             connection,
-            session_socket,
-            outbox: Outbox::new(facts.session)?,
+            way_back,
             inbox,
             lost: AtomicU32::new(CUDA_SUCCESS),
             not_supported: AtomicU64::new(0),
@@ -150,24 +157,43 @@ impl Session {
             .map_err(|error| self.failed(&error))
     }
 
-    /// Sends data straight from the program's memory, in pieces that `message` makes from offset and length.
-    pub fn send_bulk<M: Message>(&self, data: &[u8], message: impl Fn(usize) -> M) -> Outcome {
-        self.send_pieces(data, self.connection.piece_bytes(), message)
-    }
-
-    /// As `send_bulk`, in pieces of at most `piece` bytes.
-    pub fn send_pieces<M: Message>(
+    /// Sends data straight from the program's memory, in pieces that `message` makes from their offsets. The memory may be used
+    /// again when this returns; where the caller `stays` until a later request is answered, only then.
+    pub fn send_bulk<M: Message>(
         &self,
         data: &[u8],
-        piece: usize,
+        stays: bool,
         message: impl Fn(usize) -> M,
     ) -> Outcome {
-        for (index, part) in data.chunks(piece).enumerate() {
-            self.alive()?;
-            let sent = self
-                .outbox
-                .bulk(&self.link(), &message(index * piece), part);
-            sent.map_err(|error| self.failed(&error))?;
+        let piece = self.connection.piece_bytes();
+        let pieces = data.chunks(piece).enumerate();
+        let mut pieces = pieces.map(|(index, part)| (message(index * piece), part));
+        let is_kept = self.connection.is_encrypted() && !stays;
+        if is_kept && data.len() <= KEPT_BYTES {
+            // A copy in the ring costs less than waiting for the worker.
+            return pieces.try_for_each(|(message, part)| {
+                self.post_with(&message, part.len(), |slot| slot.copy_from_slice(part))
+            });
+        }
+        let mut last = 0;
+        for (message, part) in pieces {
+            self.alive().inspect_err(|_| self.outbox.give_up())?;
+            let sent = self.outbox.bulk(&self.link(), &message, part);
+            last = sent.map_err(|error| self.over(&error))?;
+        }
+        if is_kept {
+            self.await_acknowledged(last)
+                .map_err(|error| self.over(&error))?;
+        }
+        Ok(())
+    }
+
+    fn await_acknowledged(&self, sequence: u64) -> io::Result<()> {
+        while !self.outbox.line().is_acknowledged(sequence) {
+            let generation = self.way_back.generation();
+            if let Err(error) = self.await_news() {
+                self.recover(generation, error)?;
+            }
         }
         Ok(())
     }
@@ -179,16 +205,21 @@ impl Session {
 
     /// Sends a request and waits for the answer: its fixed part, with its CUresult, and the tail.
     pub fn ask<R: Request>(&self, request: &R, tail: &[u8]) -> Outcome<(R::Reply, Vec<u8>)> {
-        self.alive()?;
+        self.alive().inspect_err(|_| self.outbox.give_up())?;
         self.count_not_supported()?;
         let sent = self
             .outbox
             .request(&self.link(), request, tail, |sequence| {
                 self.inbox.expect(sequence)
             });
-        let sequence = sent.map_err(|error| self.failed(&error))?;
+        let sequence = sent.map_err(|error| self.over(&error))?;
         let answer = self.inbox.wait(&self.connection, self, sequence);
-        let answer = answer.map_err(|reason| self.lose(CUDA_ERROR_DEVICE_UNAVAILABLE, &reason))?;
+        let answer = answer.map_err(|reason| {
+            let result = self.lose(CUDA_ERROR_DEVICE_UNAVAILABLE, &reason);
+            // Callers that fail take back the memory that they have lent.
+            self.outbox.give_up();
+            result
+        })?;
         match decode::<R::Reply>(&answer) {
             Ok((reply, tail)) => Ok((reply, tail.to_vec())),
             Err(error) => Err(self.lose(CUDA_ERROR_DEVICE_UNAVAILABLE, &error.to_string())),
@@ -200,6 +231,17 @@ impl Session {
         self.outbox
             .flush(&self.link())
             .map_err(|error| self.failed(&error))
+    }
+
+    /// Whether so much more can be copied to the host with nobody waiting for it: the worker keeps it until it has come.
+    pub fn may_copy_unattended(&self, bytes: usize) -> bool {
+        !self.connection.is_encrypted()
+            || self.inbox.expected_bytes().saturating_add(bytes) <= UNATTENDED_BYTES
+    }
+
+    /// Whether bytes of a copy that was answered are missing: they were on their way when the connection was lost.
+    pub fn lost_bytes_of(&self, destination: u32) -> bool {
+        self.connection.is_encrypted() && self.inbox.is_missing(destination)
     }
 
     pub fn add_destination(&self, destination: Destination) -> u32 {
@@ -223,15 +265,21 @@ impl Session {
         self.post(&Counters { not_supported })
     }
 
-    /// At the program's end: what is pending goes out if it can without waiting for anybody.
+    /// At the program's end: what is pending goes out, and a word of goodbye, if that can be done without waiting for anybody.
     pub fn farewell(&self) {
-        let ready = self
-            .connection
-            .wait_writable(false, Some(Duration::ZERO))
-            .unwrap_or(false);
-        if self.alive().is_ok() && ready {
-            let _ = self.count_not_supported().and_then(|()| self.flush());
+        let ready = self.way_back.leave()
+            && self
+                .connection
+                .wait_writable(false, Some(Duration::ZERO))
+                .unwrap_or(false);
+        if self.alive().is_err() || !ready {
+            return;
         }
+        let _ = self.count_not_supported();
+        if self.connection.is_encrypted() {
+            let _ = self.post(&Goodbye {});
+        }
+        let _ = self.flush();
     }
 
     /// Ends the session: later calls return `result`. The first reason is the one that is told.
@@ -243,7 +291,18 @@ impl Session {
             crate::log::error(format_args!("the session is over: {reason}"));
         }
         self.inbox.lose(reason);
+        // Whoever is in the middle of something wakes.
+        self.connection.shut_down();
         first.err().unwrap_or(result)
+    }
+
+    /// As `failed`, for callers that have lent memory.
+    fn over(&self, error: &io::Error) -> CUresult {
+        let result = self.failed(error);
+        if self.alive().is_err() {
+            self.outbox.give_up();
+        }
+        result
     }
 
     fn failed(&self, error: &io::Error) -> CUresult {
@@ -254,14 +313,14 @@ impl Session {
         let _ = self.inbox.poll(&self.connection, self);
         self.lose(
             CUDA_ERROR_DEVICE_UNAVAILABLE,
-            &self.inbox.lost().unwrap_or_else(|| error.to_string()),
+            &self.inbox.lost().unwrap_or_else(|| describe(error)),
         )
     }
 
-    fn link(&self) -> Link<'_> {
+    pub(crate) fn link(&self) -> Link<'_> {
         Link {
             connection: &self.connection,
-            stalled: self,
+            around: self,
         }
     }
 
@@ -278,21 +337,53 @@ impl Session {
     }
 }
 
-impl Stalled for Session {
+impl Surroundings for Session {
     fn stalled(&self) -> io::Result<()> {
         self.inbox.poll(&self.connection, self)?;
+        if self.connection.is_encrypted() && self.inbox.is_silent() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         // Not for ever: another thread that reads may be what empties the worker's side.
-        self.connection
-            .wait_writable(true, Some(Duration::from_millis(20)))
-            .map(|_| ())
+        self.connection.wait_writable(true, Some(NEWS)).map(|_| ())
     }
 
     fn take_news(&self) -> io::Result<()> {
         self.inbox.poll(&self.connection, self)
     }
+
+    fn await_news(&self) -> io::Result<()> {
+        self.inbox.poll(&self.connection, self)?;
+        if self.inbox.is_silent() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.connection.wait_readable(Some(NEWS)).map(|_| ())
+    }
+
+    fn look_after(&self) -> io::Result<()> {
+        let generation = self.way_back.generation();
+        let looked = self.inbox.poll(&self.connection, self);
+        let looked = looked.and_then(|()| match self.inbox.is_silent() {
+            true => Err(io::ErrorKind::TimedOut.into()),
+            false => Ok(()),
+        });
+        if let Err(error) = looked {
+            self.recover(generation, error)?;
+        }
+        self.outbox
+            .post(&self.link(), &Alive {}, 0, |_| {})
+            .map(|_| ())
+    }
 }
 
 impl Receiver for Session {
+    fn acknowledged(&self, low: u32) -> io::Result<()> {
+        self.outbox.line().acknowledge(low)
+    }
+
+    fn received(&self, sequence: u64) {
+        self.outbox.note_received(sequence);
+    }
+
     fn push(&self, push: Push<'_>) {
         match push {
             Push::Credit(credit) => {
@@ -312,6 +403,7 @@ impl Receiver for Session {
                     }
                 }
             }
+            Push::Resumable(terms) => self.way_back.learn(&terms),
             Push::DataFailed(failed) => self.inbox.drop_destination(failed.destination),
             Push::Closed(closed, reason) => {
                 let result = if closed.result == CUDA_SUCCESS {

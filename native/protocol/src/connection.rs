@@ -1,7 +1,7 @@
 //! One end of a data connection: a unix socket in the clear, or TCP with TLS.
 
 use crate::socket::{self, monotonic_ns, wait_for};
-use crate::{SessionKey, TLS_PIECE_BYTES, UNIX_PIECE_BYTES, tls};
+use crate::{SILENCE, SessionKey, TLS_PIECE_BYTES, UNIX_PIECE_BYTES, tls};
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -114,6 +114,29 @@ impl Connection {
         })
     }
 
+    /// Ends the stream both ways: whoever reads, writes or waits finds that out at once.
+    pub fn shut_down(&self) {
+        // SAFETY: plain system call on an open descriptor; one that is not connected any more is as good.
+        unsafe { libc::shutdown(self.fd.as_raw_fd(), libc::SHUT_RDWR) };
+    }
+
+    /// Goes on over the stream of `other`, under the same descriptor, so that others may be waiting on it meanwhile. Nobody
+    /// may be in the middle of a frame.
+    pub fn replace(&self, other: Self) -> io::Result<()> {
+        let Self { fd, tls } = other;
+        let (Some(ours), Some(theirs)) = (&self.tls, tls) else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let mut ours = lock(ours);
+        // SAFETY: both descriptors are open and stay their owners'; the old stream is closed by this.
+        let moved = unsafe { libc::dup3(fd.as_raw_fd(), self.fd.as_raw_fd(), libc::O_CLOEXEC) };
+        if moved < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        *ours = theirs.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(())
+    }
+
     /// True for TLS.
     pub fn is_encrypted(&self) -> bool {
         self.tls.is_some()
@@ -148,7 +171,10 @@ impl Connection {
             };
             match got {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.wait_readable(None)?;
+                    // In the middle of a frame even a slow peer sends something now and then.
+                    if !self.wait_readable(self.patience())? {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
                 }
                 other => return other,
             }
@@ -201,9 +227,17 @@ impl Connection {
         Ok(())
     }
 
+    /// How long a wait on this connection may take before its peer counts as silent.
+    fn patience(&self) -> Option<Duration> {
+        self.is_encrypted().then_some(SILENCE)
+    }
+
     /// Sends all parts and does nothing but wait while the socket is full: for the end whose peer always reads.
     pub fn send_all_waiting(&self, parts: &mut [IoSlice<'_>]) -> io::Result<()> {
-        let mut wait = || self.wait_writable(false, None).map(|_| ());
+        let mut wait = || match self.wait_writable(false, self.patience())? {
+            true => Ok(()),
+            false => Err(io::ErrorKind::TimedOut.into()),
+        };
         match &self.tls {
             // One call that sleeps, instead of two for each part that fits.
             None => send_every(

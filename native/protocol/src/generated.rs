@@ -5,9 +5,9 @@ use crate::message::{DecodeError, Message, Request, Shape, Wire, decode};
 /// Meaning of the messages; bumped by hand.
 pub const PROTOCOL_MAJOR: u32 = 1;
 /// Shape of the messages: a hash of the call table.
-pub const PROTOCOL_FINGERPRINT: u64 = 0x0cc13cde65d6f19e;
+pub const PROTOCOL_FINGERPRINT: u64 = 0x4ac96ecc2b6873e5;
 /// Both, as text for people and for the session socket.
-pub const PROTOCOL_VERSION: &str = "1.0cc13cde65d6f19e";
+pub const PROTOCOL_VERSION: &str = "1.4ac96ecc2b6873e5";
 
 /// The client's first frame: proves that it opened the session. Versions are PROTOCOL_MAJOR and the fingerprint.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -150,6 +150,98 @@ impl Message for Counters {
         Some(Self {
             not_supported: Wire::get(&body[0..]),
         })
+    }
+}
+
+/// The client's first frame on another connection for the same session: the secret that the worker gave last, and the highest sequence of the worker that has come.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Resume {
+    pub secret: [u8; 32],
+    pub received: u64,
+    pub fingerprint: u64,
+    pub major: u32,
+    pub reserved: u32,
+}
+
+impl Message for Resume {
+    const SHAPE: Shape = Shape {
+        name: "Resume",
+        call: 4,
+        reply: false,
+        fixed: 56,
+        tail_length_at: None,
+        bulk: false,
+    };
+    #[inline]
+    fn put_fixed(&self, out: &mut [u8]) {
+        let out = &mut out[..56];
+        out.fill(0);
+        self.secret.put(&mut out[0..]);
+        self.received.put(&mut out[32..]);
+        self.fingerprint.put(&mut out[40..]);
+        self.major.put(&mut out[48..]);
+        self.reserved.put(&mut out[52..]);
+    }
+    #[inline]
+    fn get_fixed(body: &[u8]) -> Option<Self> {
+        let body = body.get(..56)?;
+        Some(Self {
+            secret: Wire::get(&body[0..]),
+            received: Wire::get(&body[32..]),
+            fingerprint: Wire::get(&body[40..]),
+            major: Wire::get(&body[48..]),
+            reserved: Wire::get(&body[52..]),
+        })
+    }
+}
+
+/// The program ends. Without it a connection that ends is one that was lost.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Goodbye {}
+
+impl Message for Goodbye {
+    const SHAPE: Shape = Shape {
+        name: "Goodbye",
+        call: 5,
+        reply: false,
+        fixed: 0,
+        tail_length_at: None,
+        bulk: false,
+    };
+    #[inline]
+    fn put_fixed(&self, out: &mut [u8]) {
+        let out = &mut out[..0];
+        out.fill(0);
+    }
+    #[inline]
+    fn get_fixed(body: &[u8]) -> Option<Self> {
+        let _ = body.get(..0)?;
+        Some(Self {})
+    }
+}
+
+/// Says nothing but that the client is there, and its acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Alive {}
+
+impl Message for Alive {
+    const SHAPE: Shape = Shape {
+        name: "Alive",
+        call: 6,
+        reply: false,
+        fixed: 0,
+        tail_length_at: None,
+        bulk: false,
+    };
+    #[inline]
+    fn put_fixed(&self, out: &mut [u8]) {
+        let out = &mut out[..0];
+        out.fill(0);
+    }
+    #[inline]
+    fn get_fixed(body: &[u8]) -> Option<Self> {
+        let _ = body.get(..0)?;
+        Some(Self {})
     }
 }
 
@@ -619,6 +711,75 @@ impl Message for Acknowledge {
     fn get_fixed(body: &[u8]) -> Option<Self> {
         let _ = body.get(..0)?;
         Some(Self {})
+    }
+}
+
+/// After the DeviceFacts, where the session survives the loss of its connection: what to show to resume it, and for how many seconds the worker waits.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Resumable {
+    pub secret: [u8; 32],
+    pub grace_seconds: u32,
+    pub reserved: u32,
+}
+
+impl Message for Resumable {
+    const SHAPE: Shape = Shape {
+        name: "Resumable",
+        call: 32778,
+        reply: false,
+        fixed: 40,
+        tail_length_at: None,
+        bulk: false,
+    };
+    #[inline]
+    fn put_fixed(&self, out: &mut [u8]) {
+        let out = &mut out[..40];
+        out.fill(0);
+        self.secret.put(&mut out[0..]);
+        self.grace_seconds.put(&mut out[32..]);
+        self.reserved.put(&mut out[36..]);
+    }
+    #[inline]
+    fn get_fixed(body: &[u8]) -> Option<Self> {
+        let body = body.get(..40)?;
+        Some(Self {
+            secret: Wire::get(&body[0..]),
+            grace_seconds: Wire::get(&body[32..]),
+            reserved: Wire::get(&body[36..]),
+        })
+    }
+}
+
+/// Answer to Resume: the highest sequence of the client that was processed, and the secret for the next time. The worker's frames that have not come follow.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Resumed {
+    pub secret: [u8; 32],
+    pub processed: u64,
+}
+
+impl Message for Resumed {
+    const SHAPE: Shape = Shape {
+        name: "Resumed",
+        call: 32779,
+        reply: false,
+        fixed: 40,
+        tail_length_at: None,
+        bulk: false,
+    };
+    #[inline]
+    fn put_fixed(&self, out: &mut [u8]) {
+        let out = &mut out[..40];
+        out.fill(0);
+        self.secret.put(&mut out[0..]);
+        self.processed.put(&mut out[32..]);
+    }
+    #[inline]
+    fn get_fixed(body: &[u8]) -> Option<Self> {
+        let body = body.get(..40)?;
+        Some(Self {
+            secret: Wire::get(&body[0..]),
+            processed: Wire::get(&body[32..]),
+        })
     }
 }
 
@@ -3754,6 +3915,9 @@ pub enum Call<'a> {
     Attach(Attach),
     RangeRefused(RangeRefused),
     Counters(Counters),
+    Resume(Resume),
+    Goodbye(Goodbye),
+    Alive(Alive),
     ContextCreate(ContextCreate),
     ContextDestroy(ContextDestroy),
     ContextSynchronize(ContextSynchronize),
@@ -3820,6 +3984,9 @@ impl<'a> Call<'a> {
             1 => Ok(Self::Attach(decode::<Attach>(body)?.0)),
             2 => Ok(Self::RangeRefused(decode::<RangeRefused>(body)?.0)),
             3 => Ok(Self::Counters(decode::<Counters>(body)?.0)),
+            4 => Ok(Self::Resume(decode::<Resume>(body)?.0)),
+            5 => Ok(Self::Goodbye(decode::<Goodbye>(body)?.0)),
+            6 => Ok(Self::Alive(decode::<Alive>(body)?.0)),
             16 => Ok(Self::ContextCreate(decode::<ContextCreate>(body)?.0)),
             17 => Ok(Self::ContextDestroy(decode::<ContextDestroy>(body)?.0)),
             18 => Ok(Self::ContextSynchronize(decode::<ContextSynchronize>(body)?.0)),
@@ -3889,6 +4056,8 @@ pub enum Push<'a> {
     Facts(Facts),
     DeviceFacts(DeviceFacts, &'a [u8]),
     Acknowledge(Acknowledge),
+    Resumable(Resumable),
+    Resumed(Resumed),
     Fault(Fault, &'a [u8]),
     Credit(Credit),
     Data(Data, &'a [u8]),
@@ -3905,6 +4074,8 @@ impl<'a> Push<'a> {
             32771 => Ok(Self::Facts(decode::<Facts>(body)?.0)),
             32772 => decode::<DeviceFacts>(body).map(|(fixed, tail)| Self::DeviceFacts(fixed, tail)),
             32773 => Ok(Self::Acknowledge(decode::<Acknowledge>(body)?.0)),
+            32778 => Ok(Self::Resumable(decode::<Resumable>(body)?.0)),
+            32779 => Ok(Self::Resumed(decode::<Resumed>(body)?.0)),
             32774 => decode::<Fault>(body).map(|(fixed, tail)| Self::Fault(fixed, tail)),
             32775 => Ok(Self::Credit(decode::<Credit>(body)?.0)),
             32776 => decode::<Data>(body).map(|(fixed, tail)| Self::Data(fixed, tail)),
@@ -3921,6 +4092,9 @@ pub fn shape_of(call: u16, reply: bool) -> Option<Shape> {
         (2, false) => Some(RangeRefused::SHAPE),
         (2, true) => Some(RangeRefusedReply::SHAPE),
         (3, false) => Some(Counters::SHAPE),
+        (4, false) => Some(Resume::SHAPE),
+        (5, false) => Some(Goodbye::SHAPE),
+        (6, false) => Some(Alive::SHAPE),
         (16, false) => Some(ContextCreate::SHAPE),
         (17, false) => Some(ContextDestroy::SHAPE),
         (18, false) => Some(ContextSynchronize::SHAPE),
@@ -3934,6 +4108,8 @@ pub fn shape_of(call: u16, reply: bool) -> Option<Shape> {
         (32771, false) => Some(Facts::SHAPE),
         (32772, false) => Some(DeviceFacts::SHAPE),
         (32773, false) => Some(Acknowledge::SHAPE),
+        (32778, false) => Some(Resumable::SHAPE),
+        (32779, false) => Some(Resumed::SHAPE),
         (32774, false) => Some(Fault::SHAPE),
         (32, false) => Some(SourceData::SHAPE),
         (33, false) => Some(ModuleLoad::SHAPE),

@@ -22,8 +22,13 @@ pub use reader::{FrameReader, Incoming};
 pub use ring::MirrorRing;
 pub use socket::{monotonic_ns, wait_readable};
 pub use spin::Spin;
-pub use tls::SessionKey;
+pub use tls::{SessionKey, random_secret};
 pub use writer::FrameWriter;
+
+/// A peer at the other end of a network that says nothing for so long counts as lost.
+pub const SILENCE: std::time::Duration = std::time::Duration::from_secs(5);
+/// Each end says something at least this often.
+pub const HEARTBEAT: std::time::Duration = std::time::Duration::from_millis(1500);
 
 /// Longest tail of one bulk frame over a unix socket, in bytes.
 pub const UNIX_PIECE_BYTES: usize = 256 << 10;

@@ -57,6 +57,13 @@ impl FrameReader {
         }
     }
 
+    /// Forgets what was received: another stream begins.
+    pub fn restart(&mut self) {
+        (self.start, self.end) = (0, 0);
+        (self.tail, self.padding) = (0, 0);
+        self.amid_bulk = false;
+    }
+
     /// The next frame of what was received; none when more must be received first. Refuses what cannot be a frame, after
     /// which the connection is good for nothing.
     #[inline]

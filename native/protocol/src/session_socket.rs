@@ -16,6 +16,8 @@ pub enum Purpose {
     Session,
     /// Facts for NVML: the answer carries them, and more requests may follow.
     Inspect,
+    /// Another data connection for a session whose own is lost. A refusal is not the end: the same may be asked again.
+    Resume,
 }
 
 /// The client's request.
@@ -28,6 +30,9 @@ pub struct OpenRequest {
     pub purpose: Purpose,
     /// The program's argv[0], for people to read.
     pub program: String,
+    /// Which session to resume, 32 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
 }
 
 /// How the data connection is protected.

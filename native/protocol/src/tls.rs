@@ -13,6 +13,13 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, ServerConfig, Signature
 use std::io;
 use std::sync::Arc;
 
+/// 32 bytes that nobody can guess.
+pub fn random_secret() -> io::Result<[u8; 32]> {
+    let random = ring::rand::generate(&ring::rand::SystemRandom::new());
+    let random = random.map_err(|_| io::Error::other("no random numbers"))?;
+    Ok(random.expose())
+}
+
 /// A worker's key for one session.
 pub struct SessionKey {
     certified: Arc<CertifiedKey>,

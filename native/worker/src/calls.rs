@@ -33,7 +33,11 @@ impl Session {
     pub fn carry_out(&mut self, header: &Header, body: &[u8]) -> Result<(), End> {
         let reply_to = header.sequence;
         match Call::decode(header.call, body)? {
-            Call::Attach(_) => return Err(End::Garbage("Attach came twice".into())),
+            Call::Attach(_) | Call::Resume(_) => {
+                return Err(End::Garbage("the session has begun already".into()));
+            }
+            Call::Goodbye(_) => return Err(End::Left),
+            Call::Alive(_) => {}
             Call::SourceData(..) | Call::MemcpyHtoD(..) | Call::MemcpyHtoD2D(..) => {
                 return Err(End::Garbage("a frame with data came without it".into()));
             }

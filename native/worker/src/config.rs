@@ -33,6 +33,9 @@ pub struct Config {
     /// Seconds that a kernel may keep the GPU while other workers wait for it; 30 where unsaid.
     #[serde(default = "thirty")]
     pub kernel_seconds: u64,
+    /// Seconds that a client whose connection is lost has to come back; 120 where unsaid. Only with TLS.
+    #[serde(default = "two_minutes")]
+    pub grace_seconds: u64,
     /// Environment of the driver.
     #[serde(default)]
     pub environment: BTreeMap<String, String>,
@@ -85,6 +88,10 @@ fn sixty() -> u64 {
 
 fn thirty() -> u64 {
     30
+}
+
+fn two_minutes() -> u64 {
+    120
 }
 
 impl Config {

@@ -1,4 +1,5 @@
-//! The control socket: the gateway asks what the worker is and hands it the data connection. JSON lines of at most 64 KiB.
+//! The control socket: the gateway asks what the worker is and hands it the data connection, and where that can be lost, later
+//! ones. JSON lines of at most 64 KiB.
 
 use crate::config::MAX_LINE;
 use serde_json::{Map, Value, json};
@@ -41,7 +42,8 @@ struct Peer {
     descriptor: Option<OwnedFd>,
 }
 
-/// Serves the control socket for the rest of the process's life. The first attached descriptor goes to `attached`.
+/// Serves the control socket for the rest of the process's life. Descriptors go to `attached`: one, or any number where the
+/// description says that the session is resumable.
 pub fn serve(
     listener: UnixListener,
     description: Description,
@@ -157,14 +159,17 @@ fn answer(
             if known.get("ready") != Some(&Value::Bool(true)) {
                 return Some(refused(id, "NotReady", "the worker has no GPU to offer"));
             }
-            if known.get("attached") == Some(&Value::Bool(true))
-                || attached.try_send(given).is_err()
-            {
+            let again = known.get("attached") == Some(&Value::Bool(true));
+            if again && known.get("resumable") != Some(&Value::Bool(true)) {
                 return Some(refused(
                     id,
                     "AlreadyAttached",
                     "the worker has its data connection",
                 ));
+            }
+            if attached.try_send(given).is_err() {
+                let message = "others are being seen to";
+                return Some(refused(id, "TooManyConnections", message));
             }
             known.insert("attached".into(), true.into());
             Some(json!({"id": id, "ok": true}))

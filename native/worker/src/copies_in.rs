@@ -86,8 +86,12 @@ impl Session {
     ) -> Result<(), End> {
         let (context, outcome) = match bulk {
             Bulk::SourceData(call) => {
-                if let Some(room) = self.sources.room(&call, tail_bytes) {
-                    reader.read_tail(&self.outbox.connection, room)?;
+                if let Some(room) = self.sources.room(&call, tail_bytes)
+                    && let Err(error) = reader.read_tail(&self.outbox.connection, room)
+                {
+                    // It will come again, whole.
+                    self.sources.give_back(call.source, tail_bytes);
+                    return Err(error.into());
                 }
                 return Ok(());
             }

@@ -26,6 +26,8 @@ pub struct CopyOut {
     pub pool: Arc<Pool>,
     /// The bytes, when the GPU was told to put them here already.
     pub block: Option<Block>,
+    /// Nobody waits for the copy, and so nobody would ask for it again.
+    pub unattended: bool,
 }
 
 impl CopyOut {
@@ -36,7 +38,7 @@ impl CopyOut {
         let bytes = (self.from.width * self.from.rows) as usize;
         if let Some(block) = &mut self.block {
             return outbox
-                .send_data(self.destination, 0, block.bytes(bytes))
+                .send_data(self.destination, 0, block.bytes(bytes), self.unattended)
                 .map_err(lost);
         }
         let most = outbox.connection.piece_bytes().min(BLOCK_BYTES);
@@ -60,7 +62,7 @@ impl CopyOut {
                 &packed
             };
             outbox
-                .send_data(self.destination, offset, bytes)
+                .send_data(self.destination, offset, bytes, self.unattended)
                 .map_err(lost)?;
             offset += bytes.len() as u64;
         }
@@ -94,7 +96,8 @@ impl CopyOut {
             // SAFETY: as above.
             outcome = check(unsafe { (driver.cuEventSynchronize)(events[at]) });
             if outcome.is_ok() {
-                let sent = outbox.send_data(self.destination, offset, blocks[at].bytes(bytes));
+                let bytes = blocks[at].bytes(bytes);
+                let sent = outbox.send_data(self.destination, offset, bytes, self.unattended);
                 outcome = sent.map_err(|_| CUDA_ERROR_DEVICE_UNAVAILABLE);
             }
             if outcome.is_err() {
@@ -180,7 +183,10 @@ impl Session {
     ) -> Result<(), End> {
         let prepared = self.prepare_copy(context, stream, from, destination);
         let (mut copy, bytes) = match prepared {
-            Ok(prepared) => prepared,
+            Ok((copy, bytes)) => {
+                let unattended = matches!(answer, Answer::Nothing);
+                (CopyOut { unattended, ..copy }, bytes)
+            }
             Err(result) => {
                 self.refuse_copy(context, destination, answer, result);
                 return Ok(());
@@ -234,6 +240,7 @@ impl Session {
                 host_accessible,
                 pool: self.staging.pool.clone(),
                 block: None,
+                unattended: false,
             },
             bytes,
         ))

@@ -2,13 +2,14 @@
 
 use crate::calls::read;
 use crate::config::{Config, Transport};
+use crate::door::Door;
 use crate::driver::Driver;
 use crate::gpus::{self, Gpu};
 use crate::outbox::Outbox;
 use crate::range::{Ground, Range};
 use crate::session::{End, Session, Vgpu};
 use aquifer_cuda::*;
-use aquifer_protocol::generated::{Attach, Closed, Facts, Hello};
+use aquifer_protocol::generated::{Attach, Closed, Facts, Hello, Resumable};
 use aquifer_protocol::{
     Connection, FrameReader, HEADER_BYTES, Header, Message, PROTOCOL_FINGERPRINT, PROTOCOL_MAJOR,
     SessionKey,
@@ -19,8 +20,6 @@ use std::time::{Duration, Instant};
 
 /// How long the client has from its connection to its Attach.
 const ATTACH_TIMEOUT: Duration = Duration::from_secs(10);
-/// The size of an Attach frame in bytes: more is not read before the client has shown the secret.
-const ATTACH_BYTES: usize = HEADER_BYTES + <Attach as Message>::SHAPE.fixed;
 
 /// What a worker has ready before a client comes: its driver, its GPUs with contexts, and reserved addresses.
 pub struct Prepared {
@@ -93,7 +92,7 @@ pub fn greet(
         vgpus: prepared.vgpus.len() as u32,
     };
     outbox.send(&hello, env!("CARGO_PKG_VERSION").as_bytes())?;
-    let attach = read_attach(&outbox)?;
+    let attach: Attach = read_first(&outbox.connection, ATTACH_TIMEOUT)?;
     let refuse = |result: CUresult, reason: &str| {
         let _ = outbox.send(&Closed { result }, reason.as_bytes());
         End::Garbage(reason.to_owned())
@@ -125,10 +124,28 @@ pub fn greet(
         gpus,
         vgpus,
     } = prepared;
-    let mut session = Session::new(driver, Arc::new(outbox), gpus, vgpus);
+    let door = match config.transport {
+        Transport::Tls => Some(open_door(&outbox, config.grace_seconds)?),
+        // A worker's own socket cannot be lost.
+        Transport::Unix => None,
+    };
+    let mut session = Session::new(driver, Arc::new(outbox), gpus, vgpus, door);
     session.grant_first();
     session.outbox.flush()?;
     Ok((session, FrameReader::new()))
+}
+
+/// From here on the session outlives its connection.
+fn open_door(outbox: &Outbox, grace_seconds: u64) -> Result<Arc<Door>, End> {
+    let door = Door::new(Duration::from_secs(grace_seconds))?;
+    outbox.outlive();
+    let resumable = Resumable {
+        secret: door.secret(),
+        grace_seconds: u32::try_from(grace_seconds).unwrap_or(u32::MAX),
+        reserved: 0,
+    };
+    outbox.push(&resumable, &[]);
+    Ok(Arc::new(door))
 }
 
 fn tell_facts(outbox: &Outbox, prepared: &Prepared) -> Result<(), End> {
@@ -160,36 +177,37 @@ fn tell_facts(outbox: &Outbox, prepared: &Prepared) -> Result<(), End> {
     Ok(())
 }
 
-/// Reads exactly one Attach frame, however slowly it comes, within the time there is for it.
-fn read_attach(outbox: &Outbox) -> Result<Attach, End> {
-    let deadline = Instant::now() + ATTACH_TIMEOUT;
-    let mut bytes = [0u8; ATTACH_BYTES];
+/// Reads exactly one frame of `M`, however slowly it comes, within `timeout`. More is not read before the client has shown a
+/// secret.
+pub fn read_first<M: Message>(connection: &Connection, timeout: Duration) -> Result<M, End> {
+    let deadline = Instant::now() + timeout;
+    let mut bytes = vec![0u8; HEADER_BYTES + M::SHAPE.fixed];
     let mut got = 0;
     while got < bytes.len() {
-        match outbox.connection.recv_now(&mut bytes[got..]) {
+        match connection.recv_now(&mut bytes[got..]) {
             Ok(0) => return Err(End::Closed),
             Ok(count) => got += count,
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 let left = deadline.saturating_duration_since(Instant::now());
-                if left.is_zero() || !outbox.connection.wait_readable(Some(left))? {
-                    return Err(End::Garbage("no Attach came in time".into()));
+                if left.is_zero() || !connection.wait_readable(Some(left))? {
+                    return Err(End::Garbage(format!("no {} came in time", M::SHAPE.name)));
                 }
             }
             Err(error) => return Err(error.into()),
         }
     }
     let header = Header::read(&bytes)?.ok_or(End::Closed)?;
-    if header.call != Attach::SHAPE.call
-        || header.is_reply()
-        || header.length as usize != ATTACH_BYTES
-    {
-        return Err(End::Garbage("the first frame is not Attach".into()));
+    if header.call != M::SHAPE.call || header.is_reply() || header.length as usize != bytes.len() {
+        return Err(End::Garbage(format!(
+            "the first frame is not {}",
+            M::SHAPE.name
+        )));
     }
     read(&bytes[HEADER_BYTES..])
 }
 
 /// Compares in a time that does not depend on where the first difference is.
-fn equal(one: &[u8; 32], other: &[u8; 32]) -> bool {
+pub fn equal(one: &[u8; 32], other: &[u8; 32]) -> bool {
     let difference = one.iter().zip(other).fold(0, |sum, (a, b)| sum | (a ^ b));
     std::hint::black_box(difference) == 0
 }

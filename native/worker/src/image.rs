@@ -64,6 +64,14 @@ impl Sources {
         Some(&mut source.bytes[start..])
     }
 
+    /// The last `bytes` of an image did not come whole.
+    pub fn give_back(&mut self, source: u32, bytes: usize) {
+        if let Some(source) = self.sources.iter_mut().find(|it| it.id == source) {
+            let left = source.bytes.len().saturating_sub(bytes);
+            source.bytes.truncate(left);
+        }
+    }
+
     /// Takes a whole image out, checked and padded; none when it is not whole or not one that can be loaded.
     pub fn take(&mut self, id: u32) -> Option<Vec<u8>> {
         let at = self.sources.iter().position(|it| it.id == id)?;

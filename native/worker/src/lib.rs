@@ -8,6 +8,7 @@ pub mod config;
 pub mod control;
 mod copies_in;
 mod copies_out;
+pub mod door;
 pub mod driver;
 mod ended;
 mod functions;

@@ -100,8 +100,13 @@ fn serve() -> ExitCode {
     };
     let outcome = config.and_then(|config| run(&config).map(|end| (config.session.clone(), end)));
     match outcome {
-        Ok((session, End::Closed)) => {
+        Ok((session, End::Closed | End::Left)) => {
             log("info", "session ended", &[("session", &session)]);
+            ExitCode::SUCCESS
+        }
+        Ok((session, End::Abandoned)) => {
+            let message = "session ended: its client did not come back";
+            log("warn", message, &[("session", &session)]);
             ExitCode::SUCCESS
         }
         Ok((session, end)) => {
@@ -122,6 +127,9 @@ fn serve() -> ExitCode {
         }
     }
 }
+
+/// Connections that wait to be seen to.
+const MOST_WAITING: usize = 4;
 
 fn run(config: &Config) -> Result<End, String> {
     confine().map_err(|error| format!("cannot confine the process: {error}"))?;
@@ -155,7 +163,8 @@ fn run(config: &Config) -> Result<End, String> {
         );
         description.insert("error".into(), message.clone().into());
     }
-    let (sender, receiver) = sync_channel(1);
+    description.insert("resumable".into(), key.is_some().into());
+    let (sender, receiver) = sync_channel(MOST_WAITING);
     control::serve(listener, Arc::new(Mutex::new(description)), sender)
         .map_err(|error| format!("no thread for control: {error}"))?;
     let attached = receiver.recv_timeout(Duration::from_secs(config.idle_seconds));
@@ -167,6 +176,15 @@ fn run(config: &Config) -> Result<End, String> {
             Ok(greeted) => greeted,
             Err(end) => return Ok(end),
         };
+    if let (Some(door), Some(key)) = (session.door.clone(), key) {
+        door.attend(
+            session.outbox.clone(),
+            key,
+            receiver,
+            config.session.clone(),
+        )
+        .map_err(|error| format!("no thread for the door: {error}"))?;
+    }
     let meters = session
         .gpus
         .iter()

@@ -1,6 +1,7 @@
 //! One session: its state and the loop that reads the client's frames and carries them out, in order.
 
 use crate::code::{Function, Module, Sources};
+use crate::door::Door;
 use crate::driver::{Driver, is_of_device, is_sticky};
 use crate::gpus::Gpu;
 use crate::handles::Table;
@@ -14,8 +15,8 @@ use crate::streams::{Context, Event, Stream};
 use crate::virtual_memory::VirtualMemory;
 use crate::waits::{Copies, Waiters};
 use aquifer_cuda::*;
-use aquifer_protocol::generated::{Closed, Fault, Launch};
-use aquifer_protocol::{DecodeError, FrameReader, Header, Incoming, Message, Spin};
+use aquifer_protocol::generated::{Closed, Fault, Launch, Resumed};
+use aquifer_protocol::{DecodeError, FrameReader, Header, Incoming, Message, SILENCE, Spin};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -24,7 +25,7 @@ use std::sync::atomic::Ordering::Relaxed;
 pub const SPIN_NS: u64 = 50_000;
 /// Bytes of frames that are acknowledged at the latest while more keep coming: a part of what a client can keep, and so much
 /// that the write costs nothing beside them.
-const ACKNOWLEDGE_BYTES: u64 = 1 << 20;
+const ACKNOWLEDGE_BYTES: u64 = 256 << 10;
 /// Frames that are worth an acknowledgement of their own when nothing more comes.
 const ACKNOWLEDGE_LEAST: u64 = 64;
 /// How often the account is brought up to date, in nanoseconds.
@@ -35,6 +36,10 @@ const PUBLISH_NS: u64 = 5_000_000;
 pub enum End {
     /// The client closed the connection.
     Closed,
+    /// The program said that it ends.
+    Left,
+    /// The client did not come back.
+    Abandoned,
     /// The client sent what no client sends; a sentence says what.
     Garbage(String),
     /// The connection broke.
@@ -72,6 +77,8 @@ pub struct Vgpu {
 pub struct Session {
     pub driver: &'static Driver,
     pub outbox: Arc<Outbox>,
+    /// Where the client may come back after its connection was lost.
+    pub door: Option<Arc<Door>>,
     pub gpus: Vec<Gpu>,
     pub vgpus: Vec<Vgpu>,
     pub contexts: Table<Context>,
@@ -88,9 +95,17 @@ pub struct Session {
     pub counters: Counters,
     /// What is current in the loop's thread.
     pub current: CUcontext,
-    last_sequence: u64,
+    /// Of the client's frame that is being carried out, and of the last one that was.
+    sequence: u64,
+    processed: u64,
     acknowledged: u64,
     unacknowledged_bytes: u64,
+    /// A copy's bytes lie ready with the client until they are acknowledged.
+    owes_acknowledgement: bool,
+    /// What the client's last frame acknowledged.
+    received: u32,
+    /// What the client was told when it came back, until it speaks.
+    unsettled: Option<[u8; 32]>,
     spin: Spin,
     published_ns: u64,
 }
@@ -102,11 +117,13 @@ impl Session {
         outbox: Arc<Outbox>,
         gpus: Vec<Gpu>,
         vgpus: Vec<Vgpu>,
+        door: Option<Arc<Door>>,
     ) -> Session {
         Session {
             driver,
             waiters: Waiters::new(driver, outbox.clone()),
             outbox,
+            door,
             gpus,
             vgpus,
             contexts: Table::default(),
@@ -121,22 +138,61 @@ impl Session {
             staging: Staging::new(driver),
             counters: Counters::default(),
             current: std::ptr::null_mut(),
-            last_sequence: 0,
+            sequence: 0,
+            processed: 0,
             acknowledged: 0,
             unacknowledged_bytes: 0,
+            owes_acknowledgement: false,
+            received: 0,
+            unsettled: None,
             spin: Spin::new(SPIN_NS),
             published_ns: 0,
         }
     }
 
-    /// Serves the client until the session is over.
+    /// Serves the client until the session is over. A client whose connection is lost is waited for at the door.
     pub fn serve(&mut self, reader: &mut FrameReader) -> End {
         loop {
-            if let Err(end) = self.batch(reader).and_then(|()| self.rest(reader)) {
+            let outcome = self.batch(reader).and_then(|()| self.rest(reader));
+            let outcome = match (outcome, self.door.clone()) {
+                (Err(End::Closed | End::Broken(_)), Some(door)) => self.go_on(reader, &door),
+                (outcome, _) => outcome,
+            };
+            if let Err(end) = outcome {
                 self.publish(now_ns());
                 return end;
             }
         }
+    }
+
+    /// Waits for the client to come back, and takes up where the connection was lost.
+    fn go_on(&mut self, reader: &mut FrameReader, door: &Door) -> Result<(), End> {
+        self.outbox.cut();
+        self.leave_meters();
+        self.gpus.iter_mut().for_each(|it| it.meter.hand_over());
+        self.publish(now_ns());
+        let Some(newcomer) = door.wait() else {
+            return Err(End::Abandoned);
+        };
+        let resumed = Resumed {
+            secret: newcomer.next_secret,
+            processed: self.processed,
+        };
+        let possible = self
+            .outbox
+            .resume(newcomer.connection, newcomer.received, &resumed)?;
+        if !possible {
+            return Err(End::Garbage(
+                "the client resumes what was never sent".into(),
+            ));
+        }
+        reader.restart();
+        self.sequence = self.processed;
+        self.acknowledged = self.processed;
+        self.unacknowledged_bytes = 0;
+        self.received = newcomer.received as u32;
+        self.unsettled = Some(resumed.secret);
+        Ok(())
     }
 
     /// Tells the client why it is cut off, as far as it still listens.
@@ -179,16 +235,23 @@ impl Session {
                     self.in_order(&header)?;
                     let bulk = crate::calls::Bulk::decode(&header, body)?;
                     self.take_in(&header, bulk, tail_bytes, reader)?;
+                    self.owes_acknowledgement = true;
                     header
                 }
             };
+            self.processed = header.sequence;
             self.unacknowledged_bytes += u64::from(header.length);
             if self.unacknowledged_bytes >= ACKNOWLEDGE_BYTES {
                 self.acknowledge()?;
             }
         }
         self.leave_meters();
-        self.outbox.note_processed(self.last_sequence);
+        self.outbox.note_processed(self.processed);
+        if !self.outbox.keeps_within_bounds() {
+            return Err(End::Garbage(
+                "the client takes nothing of what it asks for".into(),
+            ));
+        }
         if !self.outbox.is_empty() {
             self.outbox.flush()?;
         }
@@ -196,25 +259,32 @@ impl Session {
     }
 
     fn in_order(&mut self, header: &Header) -> Result<(), End> {
-        if header.sequence <= self.last_sequence {
+        if header.sequence <= self.processed {
             let text = format!(
                 "frame {} came after frame {}",
-                header.sequence, self.last_sequence
+                header.sequence, self.processed
             );
             return Err(End::Garbage(text));
         }
         if header.is_reply() {
             return Err(End::Garbage("a client sends no replies".into()));
         }
-        self.last_sequence = header.sequence;
+        if header.acknowledged != self.received {
+            self.received = header.acknowledged;
+            if !self.outbox.note_received(header.acknowledged) {
+                return Err(End::Garbage("the client has what was never sent".into()));
+            }
+        }
+        self.sequence = header.sequence;
         Ok(())
     }
 
     /// An answer that is given now acknowledges its request and all before it: no frame of its own is needed for that.
     pub fn note_answer(&mut self) {
-        self.outbox.note_processed(self.last_sequence);
-        self.acknowledged = self.last_sequence;
+        self.outbox.note_processed(self.sequence);
+        self.acknowledged = self.sequence;
         self.unacknowledged_bytes = 0;
+        self.owes_acknowledgement = false;
     }
 
     fn acknowledge(&mut self) -> Result<(), End> {
@@ -222,8 +292,11 @@ impl Session {
         self.publish(now_ns());
         // Where the client does not read, it is tried again after as many bytes.
         self.unacknowledged_bytes = 0;
-        if self.outbox.acknowledge(self.last_sequence)? {
-            self.acknowledged = self.last_sequence;
+        if self.outbox.acknowledge(self.processed)? {
+            self.acknowledged = self.processed;
+            self.owes_acknowledgement = false;
+        } else {
+            self.owes_acknowledgement = true;
         }
         Ok(())
     }
@@ -236,11 +309,16 @@ impl Session {
         loop {
             match reader.fill_now(&self.outbox.connection) {
                 Ok(0) => return Err(End::Closed),
-                Ok(_) => return Ok(()),
+                Ok(_) => {
+                    self.note_spoken();
+                    return Ok(());
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error.into()),
             }
-            if first && self.last_sequence - self.acknowledged >= ACKNOWLEDGE_LEAST {
+            let many = self.processed.saturating_sub(self.acknowledged) >= ACKNOWLEDGE_LEAST;
+            let owed = self.owes_acknowledgement && self.outbox.is_resumable();
+            if first && (many || owed) {
                 self.acknowledge()?;
             }
             first = false;
@@ -253,11 +331,21 @@ impl Session {
             self.gpus.iter_mut().for_each(|it| it.meter.hand_over());
         }
         self.publish(now_ns());
-        self.outbox.connection.wait_readable(None)?;
+        let patience = self.outbox.is_resumable().then_some(SILENCE);
+        if !self.outbox.connection.wait_readable(patience)? {
+            return Err(io::Error::from(io::ErrorKind::TimedOut).into());
+        }
         if now_ns() - self.published_ns > PUBLISH_NS {
             self.publish(now_ns());
         }
         Ok(())
+    }
+
+    /// A client that speaks after it has come back has got what it was told.
+    fn note_spoken(&mut self) {
+        if let (Some(secret), Some(door)) = (self.unsettled.take(), &self.door) {
+            door.settle(secret);
+        }
     }
 
     /// Charges what is done on the GPUs; true while something is left.
@@ -356,7 +444,7 @@ impl Session {
                     length: 0,
                     call: 0,
                     flags: 0,
-                    sequence: self.last_sequence,
+                    sequence: self.sequence,
                     session: 0,
                     acknowledged: 0,
                 };

@@ -1,10 +1,11 @@
-//! What ends a session from outside its loop: the client is gone while the loop waits for the GPU, or a kernel keeps the GPU
-//! from others for too long. Either way the process ends, and with it all it had.
+//! What ends a session from outside its loop: the client is gone for good while the loop waits for the GPU, or a kernel keeps the
+//! GPU from others for too long. Either way the process ends, and with it all it had. It also tells the client that this end lives.
 
 use crate::gpu_time::Shared;
 use crate::outbox::Outbox;
 use crate::process::{log, now_ns};
 use aquifer_cuda::CUDA_ERROR_LAUNCH_TIMEOUT;
+use aquifer_protocol::HEARTBEAT;
 use aquifer_protocol::generated::Closed;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -25,8 +26,16 @@ pub fn start(
 ) -> std::io::Result<()> {
     let mut kept_from = vec![None; meters.len()];
     let watch = move || {
+        let mut beaten = now_ns();
         loop {
-            if hung_up(&outbox) {
+            if outbox.is_resumable() {
+                // The client may come back; that it does not, the loop finds.
+                std::thread::sleep(Duration::from_millis(LOOK_MS as u64));
+                if now_ns() - beaten > HEARTBEAT.as_nanos() as u64 {
+                    beaten = now_ns();
+                    outbox.beat();
+                }
+            } else if hung_up(&outbox) {
                 std::thread::sleep(Duration::from_millis(GRACE_MS));
                 meters.iter().for_each(|it| it.charge_unfinished());
                 // SAFETY: ends the process without destructors: the loop may be inside the driver for ever.

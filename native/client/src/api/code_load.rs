@@ -119,7 +119,7 @@ pub fn file(path: &CStr) -> Outcome<Vec<u8>> {
 pub fn send(session: &Session, image: &[u8]) -> Outcome<u32> {
     let source = session.next_source.fetch_add(1, Ordering::Relaxed);
     let total = image.len() as u64;
-    session.send_bulk(image, |offset| SourceData {
+    session.send_bulk(image, false, |offset| SourceData {
         total,
         offset: offset as u64,
         source,

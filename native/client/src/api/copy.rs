@@ -13,7 +13,7 @@ use std::ffi::c_void;
 /// Up to this size a copy to the device goes along with the other calls, in bytes: it needs no write of its own.
 const SMALL_BYTES: usize = 64 << 10;
 
-/// Sends host memory. The program may use it again when this returns.
+/// Sends host memory. The program may use it again when this returns; where the caller `stays`, when its wait is over.
 ///
 /// # Safety
 /// `source` is readable for `bytes`.
@@ -21,8 +21,8 @@ pub unsafe fn send(
     session: &Session,
     order: Order,
     address: u64,
-    source: *const u8,
-    bytes: usize,
+    (source, bytes): (*const u8, usize),
+    stays: bool,
 ) -> Outcome {
     // SAFETY: the caller's promise.
     let data = unsafe { std::slice::from_raw_parts(source, bytes) };
@@ -35,7 +35,7 @@ pub unsafe fn send(
         };
         return session.post_with(&head, bytes, |slot| slot.copy_from_slice(data));
     }
-    session.send_bulk(data, |offset| MemcpyHtoD {
+    session.send_bulk(data, stays, |offset| MemcpyHtoD {
         address: address + offset as u64,
         context,
         stream,
@@ -59,7 +59,7 @@ unsafe fn to_device(
     }
     session.check_device(address, bytes as u64)?;
     // SAFETY: not null; otherwise the program's promise.
-    unsafe { send(session, order, address, source.cast(), bytes)? };
+    unsafe { send(session, order, address, (source.cast(), bytes), how.waits)? };
     if how.waits && bytes > SMALL_BYTES {
         wait(session, order)
     } else {
@@ -90,9 +90,11 @@ unsafe fn to_host(
         rows: 1,
         received: 0,
     };
-    let destination = session.add_destination(rectangle);
-    let (context, stream, bytes) = (order.context.id, order.stream, bytes as u64);
-    if !how.waits {
+    let (context, stream) = (order.context.id, order.stream);
+    let is_waited_for = how.waits || !session.may_copy_unattended(bytes);
+    let bytes = bytes as u64;
+    if !is_waited_for {
+        let destination = session.add_destination(rectangle);
         return session.post(&MemcpyDtoHAsync {
             source,
             bytes,
@@ -101,19 +103,37 @@ unsafe fn to_host(
             destination,
         });
     }
-    let asked = session.ask(
-        &MemcpyDtoH {
+    receive(session, order, rectangle, |destination| {
+        let request = MemcpyDtoH {
             source,
             bytes,
             context,
             stream,
             destination,
-        },
-        &[],
-    );
-    session.drop_destination(destination);
-    order.context.after_wait()?;
-    success(asked?.0.result)
+        };
+        Ok(session.ask(&request, &[])?.0.result)
+    })
+}
+
+/// Asks for a copy to the host and waits for it, and asks again for bytes that were lost with a connection: until the answer has
+/// come, nothing that the program may rely on has changed them.
+pub fn receive(
+    session: &Session,
+    order: Order,
+    rectangle: Destination,
+    ask: impl Fn(u32) -> Outcome<CUresult>,
+) -> Outcome {
+    loop {
+        let destination = session.add_destination(rectangle);
+        let result = ask(destination);
+        let is_missing = result == Ok(CUDA_SUCCESS) && session.lost_bytes_of(destination);
+        session.drop_destination(destination);
+        if is_missing {
+            continue;
+        }
+        order.context.after_wait()?;
+        return success(result?);
+    }
 }
 
 fn within_device(target: u64, source: u64, bytes: usize, stream: CUstream, own: bool) -> Outcome {

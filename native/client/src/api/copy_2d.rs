@@ -1,11 +1,10 @@
 //! Copies of rectangles.
 
-use super::copy::send;
+use super::copy::{receive, send};
 use super::stream::{Order, order, wait};
 use crate::current;
 use crate::export::export;
 use crate::inbox::Destination;
-use crate::memory::success;
 use crate::session::{Outcome, Session};
 use aquifer_cuda::*;
 use aquifer_protocol::generated::{MemcpyDtoD2D, MemcpyDtoH2D, MemcpyDtoH2DAsync, MemcpyHtoD2D};
@@ -111,7 +110,7 @@ unsafe fn copy(
         match (rectangle.target.on_device, rectangle.source.on_device) {
             (true, true) => within_device(session, order, &rectangle),
             (true, false) => {
-                to_device(session, order, &rectangle)?;
+                to_device(session, order, &rectangle, waits)?;
                 if waits { wait(session, order) } else { Ok(()) }
             }
             (false, true) => to_host(session, order, &rectangle, waits),
@@ -143,7 +142,12 @@ fn within_device(session: &Session, order: Order, rectangle: &Rectangle) -> Outc
     })
 }
 
-unsafe fn to_device(session: &Session, order: Order, rectangle: &Rectangle) -> Outcome {
+unsafe fn to_device(
+    session: &Session,
+    order: Order,
+    rectangle: &Rectangle,
+    stays: bool,
+) -> Outcome {
     let Rectangle {
         source,
         target,
@@ -159,8 +163,8 @@ unsafe fn to_device(session: &Session, order: Order, rectangle: &Rectangle) -> O
                 session,
                 order,
                 target.address + index * target.pitch,
-                row(index),
-                width as usize,
+                (row(index), width as usize),
+                stays,
             )
         });
     }
@@ -175,7 +179,7 @@ unsafe fn to_device(session: &Session, order: Order, rectangle: &Rectangle) -> O
                 std::slice::from_raw_parts(row(index), width as usize)
             });
         }
-        session.send_bulk(&packed, |_| MemcpyHtoD2D {
+        session.send_bulk(&packed, false, |_| MemcpyHtoD2D {
             address: target.address + first * target.pitch,
             pitch: target.pitch,
             width,
@@ -194,16 +198,17 @@ unsafe fn to_host(session: &Session, order: Order, rectangle: &Rectangle, waits:
         width,
         rows,
     } = *rectangle;
-    let destination = session.add_destination(Destination {
+    let rectangle = Destination {
         memory: target.address as *mut u8,
         width: width as usize,
         pitch: target.pitch as usize,
         rows: rows as usize,
         received: 0,
-    });
+    };
     let (context, stream) = (order.context.id, order.stream);
     let (source, pitch) = (source.address, source.pitch);
-    if !waits {
+    if !waits && session.may_copy_unattended((width * rows) as usize) {
+        let destination = session.add_destination(rectangle);
         return session.post(&MemcpyDtoH2DAsync {
             source,
             pitch,
@@ -214,8 +219,8 @@ unsafe fn to_host(session: &Session, order: Order, rectangle: &Rectangle, waits:
             destination,
         });
     }
-    let asked = session.ask(
-        &MemcpyDtoH2D {
+    receive(session, order, rectangle, |destination| {
+        let request = MemcpyDtoH2D {
             source,
             pitch,
             width,
@@ -223,12 +228,9 @@ unsafe fn to_host(session: &Session, order: Order, rectangle: &Rectangle, waits:
             context,
             stream,
             destination,
-        },
-        &[],
-    );
-    session.drop_destination(destination);
-    order.context.after_wait()?;
-    success(asked?.0.result)
+        };
+        Ok(session.ask(&request, &[])?.0.result)
+    })
 }
 
 unsafe fn between_host(rectangle: &Rectangle) {

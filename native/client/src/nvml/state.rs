@@ -59,6 +59,7 @@ impl State {
 fn ask_again(socket: &OwnedFd) -> Option<OpenReply> {
     let program = String::new();
     let request = OpenRequest {
+        session: None,
         v: 1,
         protocol: PROTOCOL_VERSION.to_owned(),
         purpose: Purpose::Inspect,
