@@ -21,6 +21,8 @@ pub trait Receiver: Recover + Sync {
     fn push(&self, push: Push<'_>);
     /// The worker has carried out everything up to the sequence whose low half this is.
     fn acknowledged(&self, low: u32) -> io::Result<()>;
+    /// The worker answers what was sent with `sequence`: frames are carried out in order, so it has all up to it.
+    fn carried_out(&self, sequence: u64) -> io::Result<()>;
     /// A frame was taken whole.
     fn received(&self, sequence: u64);
 }
@@ -285,7 +287,7 @@ impl Inbox {
                     }
                     if header.is_reply() {
                         answered = true;
-                        self.answer(body);
+                        self.answer(receiver, body)?;
                     } else {
                         push(receiver, header, body)?;
                     }
@@ -305,10 +307,12 @@ impl Inbox {
         Ok(answered)
     }
 
-    fn answer(&self, body: &[u8]) {
+    fn answer(&self, receiver: &dyn Receiver, body: &[u8]) -> io::Result<()> {
         let Some(head) = ReplyHead::read(body) else {
-            return;
+            return Ok(());
         };
+        // Before the caller hears it, who may take memory back then that it has lent.
+        receiver.carried_out(head.reply_to)?;
         let mut waits = lock(&self.waits);
         if let Some(open) = waits
             .open
@@ -320,6 +324,7 @@ impl Inbox {
         if waits.sleeping > 0 {
             self.changed.notify_all();
         }
+        Ok(())
     }
 
     /// Gives a destination an id that Data frames name.

@@ -170,7 +170,11 @@ impl Line {
         }
     }
 
-    fn carried_out(&mut self, sequence: u64) -> io::Result<()> {
+    /// The worker has carried out everything up to `sequence`.
+    pub fn carried_out(&mut self, sequence: u64) -> io::Result<()> {
+        if sequence <= self.acknowledged {
+            return Ok(());
+        }
         if sequence > self.sequence {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,

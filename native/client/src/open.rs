@@ -6,7 +6,7 @@ use crate::session::{Outcome, Session};
 use crate::way_back::WayBack;
 use aquifer_cuda::*;
 use aquifer_protocol::frame::{Envelope, frame};
-use aquifer_protocol::generated::{Attach, DeviceFacts, Facts, Hello};
+use aquifer_protocol::generated::{Attach, DeviceFacts, Facts, Hello, Resumable};
 use aquifer_protocol::session_socket::{OpenReply, OpenRequest, Purpose, Transport, receive, send};
 use aquifer_protocol::{
     Connection, FrameReader, Incoming, PROTOCOL_FINGERPRINT, PROTOCOL_MAJOR, PROTOCOL_VERSION, Push,
@@ -74,8 +74,12 @@ fn try_connect() -> Result<Session, Refusal> {
         .map_err(lost)?;
     let facts = greeting.facts()?;
     let devices = greeting.devices(facts.vgpus)?;
+    let terms = match &key {
+        Some(_) => Some(greeting.terms()?),
+        None => None,
+    };
     let inbox = Inbox::new(greeting.reader);
-    let way_back = WayBack::new(socket, reply.session.unwrap_or_default(), key);
+    let way_back = WayBack::new(socket, reply.session.unwrap_or_default(), key.zip(terms));
     Session::new(connection, way_back, inbox, &facts, devices).map_err(lost)
 }
 
@@ -230,6 +234,13 @@ impl Greeting<'_> {
                 })
             })
             .collect()
+    }
+
+    fn terms(&mut self) -> Result<Resumable, Refusal> {
+        self.next(|push| match push {
+            Push::Resumable(terms) => Some(terms),
+            _ => None,
+        })
     }
 
     /// The next frame, which must be the one that `pick` takes; Closed ends the attempt with the worker's reason.

@@ -380,6 +380,14 @@ impl Receiver for Session {
         self.outbox.line().acknowledge(low)
     }
 
+    fn carried_out(&self, sequence: u64) -> io::Result<()> {
+        if self.connection.is_encrypted() {
+            self.outbox.line().carried_out(sequence)
+        } else {
+            Ok(())
+        }
+    }
+
     fn received(&self, sequence: u64) {
         self.outbox.note_received(sequence);
     }
@@ -403,7 +411,6 @@ impl Receiver for Session {
                     }
                 }
             }
-            Push::Resumable(terms) => self.way_back.learn(&terms),
             Push::DataFailed(failed) => self.inbox.drop_destination(failed.destination),
             Push::Closed(closed, reason) => {
                 let result = if closed.result == CUDA_SUCCESS {

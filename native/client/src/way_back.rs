@@ -26,9 +26,8 @@ pub struct WayBack {
     session_socket: Mutex<OwnedFd>,
     /// Session id, 32 hexadecimal digits.
     session: String,
-    /// The worker's key; none on one host, where a connection cannot be lost.
-    key: Option<Vec<u8>>,
-    terms: Mutex<Option<Terms>>,
+    /// None on one host, where a connection cannot be lost.
+    terms: Option<Terms>,
     /// Held by the thread that makes a connection.
     making: Mutex<()>,
     generation: AtomicU64,
@@ -36,9 +35,12 @@ pub struct WayBack {
     leaving: AtomicBool,
 }
 
-#[derive(Clone, Copy)]
+/// What the worker gave.
 struct Terms {
-    secret: [u8; 32],
+    /// Its public key (DER).
+    key: Vec<u8>,
+    /// What it is to be shown the next time.
+    secret: Mutex<[u8; 32]>,
     grace: Duration,
 }
 
@@ -57,12 +59,21 @@ fn again(error: io::Error) -> Failure {
 }
 
 impl WayBack {
-    pub fn new(session_socket: OwnedFd, session: String, key: Option<Vec<u8>>) -> Self {
+    /// `terms` are the worker's key and what it said.
+    pub fn new(
+        session_socket: OwnedFd,
+        session: String,
+        terms: Option<(Vec<u8>, Resumable)>,
+    ) -> Self {
+        let terms = terms.map(|(key, said)| Terms {
+            key,
+            secret: Mutex::new(said.secret),
+            grace: Duration::from_secs(said.grace_seconds.into()),
+        });
         Self {
             session_socket: Mutex::new(session_socket),
             session,
-            key,
-            terms: Mutex::new(None),
+            terms,
             making: Mutex::new(()),
             generation: AtomicU64::new(0),
             leaving: AtomicBool::new(false),
@@ -72,14 +83,6 @@ impl WayBack {
     /// Counts the connections.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
-    }
-
-    /// The worker says what to show it.
-    pub fn learn(&self, terms: &Resumable) {
-        *lock(&self.terms) = Some(Terms {
-            secret: terms.secret,
-            grace: Duration::from_secs(terms.grace_seconds.into()),
-        });
     }
 
     /// The program ends. False when that would have to wait for a connection that is being made.
@@ -117,17 +120,16 @@ impl Recover for Session {
             error.kind(),
             io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
         );
-        let Some(key) = way.key.as_deref().filter(|_| is_loss) else {
+        let Some(terms) = way.terms.as_ref().filter(|_| is_loss) else {
             return Err(error);
         };
         let _making = lock(&way.making);
         if way.generation() != generation {
             return Ok(());
         }
-        let terms = *lock(&way.terms);
-        let Some(terms) = terms.filter(|_| self.alive().is_ok()) else {
+        if self.alive().is_err() {
             return Err(error);
-        };
+        }
         // Whoever is in the middle of something finds out.
         self.connection.shut_down();
         crate::log::debug(format_args!(
@@ -136,7 +138,7 @@ impl Recover for Session {
         let lost = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
-            let reason = match self.try_again(key) {
+            let reason = match self.try_again(terms) {
                 Ok(()) => {
                     let took = lost.elapsed().as_millis();
                     crate::log::debug(format_args!("the session goes on after {took} ms"));
@@ -161,18 +163,13 @@ impl Recover for Session {
 }
 
 impl Session {
-    fn try_again(&self, key: &[u8]) -> Result<(), Failure> {
-        let way = &self.way_back;
-        let connection = self.another_connection(key)?;
+    fn try_again(&self, terms: &Terms) -> Result<(), Failure> {
+        let connection = self.another_connection(&terms.key)?;
         // Nobody reads or writes from here on: what has come so far is what the worker is told.
         let writing = self.outbox.hold();
         let mut reader = self.inbox.hold();
-        let terms = *lock(&way.terms);
-        let Some(terms) = terms else {
-            return Err(Failure::Over("the worker gave no secret".to_owned()));
-        };
         let resume = Resume {
-            secret: terms.secret,
+            secret: *lock(&terms.secret),
             received: self.outbox.received(),
             fingerprint: PROTOCOL_FINGERPRINT,
             major: PROTOCOL_MAJOR,
@@ -188,12 +185,8 @@ impl Session {
         let resumed = hear(&connection, &mut frames)?;
         self.connection.replace(connection).map_err(again)?;
         reader.restart(frames, resumed.processed as u32);
-        self.way_back.learn(&Resumable {
-            secret: resumed.secret,
-            grace_seconds: terms.grace.as_secs() as u32,
-            reserved: 0,
-        });
-        way.generation.fetch_add(1, Ordering::AcqRel);
+        *lock(&terms.secret) = resumed.secret;
+        self.way_back.generation.fetch_add(1, Ordering::AcqRel);
         self.inbox.note_heard();
         drop(reader);
         let written = self.outbox.write_again(&self.link(), resumed.processed);

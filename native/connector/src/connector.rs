@@ -47,6 +47,7 @@ pub enum Asked {
     Renew(PathBuf),
     Open(u64),
     Inspect(u64),
+    Resume(u64),
     Close,
 }
 
@@ -190,6 +191,7 @@ impl Connector {
             .chain(self.drop_overdue(now))
             .chain(self.look_at_ticket(now))
             .chain(self.ask_again(now))
+            .chain(self.drop_late_resumptions(now))
             .min();
         if let Some(slots) = &mut self.slots {
             let (incoming, next) = slots.agent.tick(&self.poller);
@@ -268,6 +270,7 @@ impl Connector {
         match asked {
             Asked::Open(program) => self.opened(key, program, answer),
             Asked::Inspect(program) => self.inspected(program, answer),
+            Asked::Resume(program) => self.may_resume(key, program, answer),
             Asked::Close => {}
             Asked::Renew(path) => {
                 let ticket = answer.and_then(|fields| match fields.get("ticket") {

@@ -26,6 +26,7 @@ use crate::better_way::BetterWay;
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(5);
+const LAST_RETRY_ASKED: Duration = Duration::from_millis(500);
 /// From beginning to resolve to the answer to hello.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 

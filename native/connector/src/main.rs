@@ -21,6 +21,7 @@ mod offer;
 mod places;
 mod program;
 mod programs;
+mod resuming;
 mod sessions;
 mod slots;
 mod state;

@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 
 use crate::cgroup::Container;
 use crate::gateway_link::GatewayKey;
+use crate::resuming::Resumption;
 
 pub enum Stage {
     Asking,
@@ -55,6 +56,8 @@ pub struct Program {
     /// Where its claim is divided among containers.
     pub nested: Option<Nested>,
     pub stage: Stage,
+    /// Another data connection for its session, while one is being made.
+    pub resumption: Option<Resumption>,
     /// Its session, as soon as the gateway has given one.
     pub session: Option<String>,
     /// Whether the gateway was asked already: before, the ticket has to be bound.
@@ -131,4 +134,7 @@ pub struct Request {
     pub purpose: String,
     #[serde(default)]
     pub program: String,
+    /// Of "resume".
+    #[serde(default)]
+    pub session: Option<String>,
 }

@@ -84,6 +84,7 @@ impl Connector {
             container,
             nested,
             stage: Stage::Asking,
+            resumption: None,
             session: None,
             asked: false,
             asked_anew: false,
@@ -105,7 +106,10 @@ impl Connector {
             return self.close_program(id, "the program has ended");
         }
         if token == program.dial_token {
-            return self.dialed(id);
+            return match program.stage {
+                Stage::Open => self.dialed_again(id),
+                _ => self.dialed(id),
+            };
         }
         let (messages, ended) = match program.receive() {
             Ok(received) => received,
@@ -126,14 +130,22 @@ impl Connector {
         let Some(program) = self.programs.get_mut(&id) else {
             return;
         };
-        // Nothing is wanted from a program that has its session.
-        if !matches!(program.stage, Stage::Asking) {
+        if !matches!(program.stage, Stage::Asking | Stage::Open) {
             return;
         }
         let request = match Request::deserialize(Value::Object(message)) {
             Ok(request) => request,
+            // Nonsense is no reason to end a session that is open.
+            Err(_) if matches!(program.stage, Stage::Open) => return,
             Err(error) => return self.refuse(id, Refusal::new("BadRequest", error.to_string())),
         };
+        if request.purpose == "resume" && request.v == CONTROL_VERSION {
+            return self.asks_to_resume(id, &request);
+        }
+        // Nothing else is wanted from a program that has its session.
+        if matches!(program.stage, Stage::Open) {
+            return;
+        }
         program.name = request.program.chars().take(MAX_NAME).collect();
         program.protocol = request.protocol;
         program.deadline = Some(Instant::now() + TICKET_PATIENCE + PATIENCE - LAST_MOMENT);

@@ -1,6 +1,6 @@
 //! Sessions: asked for, handed over to their programs, stored and adopted again.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::Instant;
 
@@ -8,6 +8,7 @@ use aquifer_control::peer::Peer;
 use aquifer_control::preamble::{Preamble, Token16};
 use aquifer_control::questions::Answer;
 use aquifer_control::refusal::Refusal;
+use aquifer_control::tls_link::Socket;
 use aquifer_control::{info, tcp, warning};
 use serde_json::{Value, json};
 
@@ -160,21 +161,30 @@ impl Connector {
             attach,
         }
         .encode();
-        let token = program.dial_token;
-        let socket = match self.gateways.get(key).and_then(|link| link.reached()) {
-            None => Err(std::io::ErrorKind::NotConnected.into()),
-            Some(reached) => reached.begin_connect(),
-        };
-        match socket.and_then(|socket| self.poller.add_writable(&socket, token).map(|()| socket)) {
+        match self.begin_dialing(key, id) {
             Ok(socket) => {
-                program.stage = Stage::Dialing {
-                    socket,
-                    preamble,
-                    reply,
+                if let Some(program) = self.programs.get_mut(&id) {
+                    program.stage = Stage::Dialing {
+                        socket,
+                        preamble,
+                        reply,
+                    }
                 }
             }
             Err(error) => self.data_connection_failed(id, &error),
         }
+    }
+
+    /// Begins a data connection for a program, to where the control connection goes.
+    pub fn begin_dialing(&mut self, key: &GatewayKey, id: u64) -> io::Result<Socket> {
+        let reached = self.gateways.get(key).and_then(|link| link.reached());
+        let program = self.programs.get(&id);
+        let (Some(reached), Some(program)) = (reached, program) else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let socket = reached.begin_connect()?;
+        self.poller.add_writable(&socket, program.dial_token)?;
+        Ok(socket)
     }
 
     fn data_connection_failed(&mut self, id: u64, error: &std::io::Error) {

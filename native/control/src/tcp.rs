@@ -8,9 +8,11 @@ use std::time::Duration;
 use crate::tls_link::Socket;
 
 /// How long unacknowledged bytes, or a silent peer, are borne before the connection counts as lost.
-pub const DEAD_AFTER: Duration = Duration::from_secs(30);
-/// Quiet time before the kernel asks the peer whether it lives, and between such questions.
-const ASK_EVERY_SECONDS: i32 = 10;
+pub const DEAD_AFTER: Duration = Duration::from_secs(5);
+/// Quiet time before the kernel asks the peer whether it lives.
+const ASK_AFTER_SECONDS: i32 = 2;
+/// Between such questions.
+const ASK_EVERY_SECONDS: i32 = 1;
 
 fn set(socket: &impl AsRawFd, level: i32, name: i32, value: i32) -> io::Result<()> {
     let pointer = std::ptr::from_ref(&value).cast();
@@ -40,7 +42,7 @@ pub fn prepare(socket: &impl AsRawFd) -> io::Result<()> {
         socket,
         libc::IPPROTO_TCP,
         libc::TCP_KEEPIDLE,
-        ASK_EVERY_SECONDS,
+        ASK_AFTER_SECONDS,
     )?;
     set(
         socket,
@@ -48,7 +50,7 @@ pub fn prepare(socket: &impl AsRawFd) -> io::Result<()> {
         libc::TCP_KEEPINTVL,
         ASK_EVERY_SECONDS,
     )?;
-    set(socket, libc::IPPROTO_TCP, libc::TCP_KEEPCNT, 2)?;
+    set(socket, libc::IPPROTO_TCP, libc::TCP_KEEPCNT, 3)?;
     set(
         socket,
         libc::IPPROTO_TCP,

@@ -33,6 +33,10 @@ enum Request {
         #[serde(default)]
         container: Value,
     },
+    Resume {
+        ticket: String,
+        session: String,
+    },
     Close {
         session: String,
     },
@@ -202,6 +206,12 @@ impl Gateway {
                 let about = About { program, container };
                 self.open_session(token, id, holder, &ticket, about)?;
                 Ok(Progress::Later)
+            }
+            Request::Resume { ticket, session } => {
+                let ticket = self.verify(&ticket)?;
+                ticket.held_by(&holder)?;
+                self.resume_session(holder, &ticket, &session)
+                    .map(Progress::Done)
             }
             Request::Close { session } => {
                 let named = Token16::parse(&session).and_then(|id| self.sessions.get(&id));

@@ -8,6 +8,7 @@ mod ending;
 mod gateway;
 mod listeners;
 mod opening;
+mod resuming;
 mod session;
 mod trust;
 

@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::connection::PeerKind;
 use crate::control::About;
 use crate::gateway::{AskedBackend, AskedSpawner, Gateway, PATIENCE};
+use crate::resuming::is_of_resumption;
 use crate::session::{Kept, Phase, Session, reason};
 use crate::trust::now_seconds;
 
@@ -93,6 +94,7 @@ impl Gateway {
             opener: None,
             secret: String::new(),
             nonce: None,
+            resumption: None,
             deadline: None,
             connect_at: None,
             worker: None,
@@ -290,6 +292,9 @@ impl Gateway {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
+        if is_of_resumption(message) {
+            return;
+        }
         let ok = message.get("ok").and_then(Value::as_bool).unwrap_or(false);
         if !ok {
             let refusal = Refusal::from_reply(message);
@@ -353,11 +358,12 @@ impl Gateway {
             return;
         };
         let in_time = session.phase == Phase::Ready && session.ending.is_none();
-        let expected = session
-            .nonce
-            .as_ref()
-            .is_some_and(|nonce| equal(&nonce.0, &preamble.attach.0));
+        let is_expected = |nonce: &Token16| equal(&nonce.0, &preamble.attach.0);
+        let expected = session.nonce.as_ref().is_some_and(is_expected);
         let allowed = session.kept.transport == "tls" || *kind == PeerKind::Unix;
+        if allowed && session.takes_resumption(is_expected) {
+            return self.hand_over_again(id, descriptor, kind);
+        }
         if !in_time || !expected || !allowed {
             return warning!(
                 "data connection refused",
@@ -366,15 +372,12 @@ impl Gateway {
             );
         }
         session.nonce = None;
-        if session.kept.channel != kind.channel() {
-            // It went over to another while it was being opened.
-            session.kept.channel = kind.channel().into();
-            let peer = json!({"kind": kind.channel(), "address": kind.address()});
-            let report = json!({"op": "moved", "session": id.to_string(), "peer": peer});
-            let _ = self.backend.ask(report, AskedBackend::Report, PATIENCE);
-        }
         session.phase = Phase::Attached;
         session.deadline = None;
+        self.note_channel(id, kind);
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
         let handed = tcp::make_blocking(&descriptor).and_then(|()| match session.worker.as_mut() {
             Some(worker) => worker.send_descriptor(&json!({"id": 2, "op": "attach"}), descriptor),
             None => Err(std::io::ErrorKind::NotConnected.into()),
@@ -387,6 +390,22 @@ impl Gateway {
             );
             self.end_session(id, reason::WORKER_FAILED);
         }
+    }
+}
+
+impl Gateway {
+    /// A data connection may come over another channel than the control connection, or than the one before it.
+    pub fn note_channel(&mut self, id: Token16, kind: &PeerKind) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        if session.kept.channel == kind.channel() {
+            return;
+        }
+        session.kept.channel = kind.channel().into();
+        let peer = json!({"kind": kind.channel(), "address": kind.address()});
+        let report = json!({"op": "moved", "session": id.to_string(), "peer": peer});
+        let _ = self.backend.ask(report, AskedBackend::Report, PATIENCE);
     }
 }
 

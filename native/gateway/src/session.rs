@@ -4,7 +4,8 @@
 //!         │                   │                   │                           │ 10 s                      │
 //!         └───────────────────┴─────── refused ───┴───────────────────────────┴── ended ── worker exits ──┘
 //!
-//! From Attached on nobody needs the gateway: the worker ends when its data connection does.
+//! From Attached on nobody needs the gateway: over a unix socket the worker ends when its data connection does. Over a network it
+//! waits for another one, which comes through a gateway (`resuming`).
 
 use std::time::Instant;
 
@@ -15,6 +16,8 @@ use aquifer_control::process::{PidFd, ProcessId};
 use aquifer_control::ticket::ClaimName;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::resuming::Expected;
 
 /// What of a session must survive the gateway: the spawner keeps it in the worker's record.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -55,6 +58,8 @@ pub struct Session {
     pub secret: String,
     /// The nonce that the data connection must show.
     pub nonce: Option<Token16>,
+    /// Another data connection that was asked for and has not come.
+    pub resumption: Option<Expected>,
     /// When the present phase has lasted too long.
     pub deadline: Option<Instant>,
     /// When to try the worker's socket (again).

@@ -725,7 +725,7 @@ fn over_tls_all_is_the_same() {
         );
     }
     assert!(client.read(memory, 2 * MIB) == pattern);
-    drop(client);
+    client.post(&Goodbye {}, &[]);
     assert_eq!(worker.end().0, Some(0));
 }
 

@@ -467,6 +467,14 @@ impl Worker {
             .flat_map(|(id, value): &(i32, i32)| [id.to_le_bytes(), value.to_le_bytes()].concat())
             .collect();
         self.writer.push(&facts, &pairs);
+        if self.script.tls {
+            let terms = Resumable {
+                secret: [0; 32],
+                grace_seconds: 0,
+                reserved: 0,
+            };
+            self.writer.push(&terms, &[]);
+        }
     }
 
     fn launch(&mut self, launch: Launch, parameters: &[u8]) -> Option<()> {
