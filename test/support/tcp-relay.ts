@@ -1,15 +1,23 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 
-/** A relay to a port of this machine that can fall silent: connections stay, and nothing comes through any more. */
+/** A relay to a port of this machine that can fall silent, and cut. */
 export interface TcpRelay extends AsyncDisposable {
   readonly port: number;
+  /** Connections stay, and nothing comes through any more; new ones are silent, too. */
   fallSilent(): void;
+  /** New connections come through again; those that were silent are ended. */
+  speak(): void;
+  /** Ends all connections. */
+  cut(): void;
 }
 
 export async function relayTo(port: number): Promise<TcpRelay> {
   const sockets = new Set<Socket>();
   let isSilent = false;
+  const cut = (): void => {
+    for (const socket of sockets) socket.destroy();
+  };
   const server = createServer((near) => {
     const far = connect(port, '127.0.0.1');
     for (const [from, to] of [
@@ -33,10 +41,15 @@ export async function relayTo(port: number): Promise<TcpRelay> {
     fallSilent() {
       isSilent = true;
     },
+    speak() {
+      isSilent = false;
+      cut();
+    },
+    cut,
     async [Symbol.asyncDispose]() {
       const closed = once(server, 'close');
       server.close();
-      for (const socket of sockets) socket.destroy();
+      cut();
       await closed;
     },
   };

@@ -1,0 +1,77 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startConnector, type ConnectorProcess } from '../support/connector-process.ts';
+import { claim, POOL } from '../support/objects.ts';
+import { startServe, type Serve } from '../support/serve.ts';
+import { compileSessionProgram, startSessionAt, type SessionProgram } from '../support/session-program.ts';
+import { relayTo, type TcpRelay } from '../support/tcp-relay.ts';
+
+interface TicketFile {
+  readonly endpoints: readonly { readonly node: string; readonly address: string }[];
+}
+
+let serve: Serve;
+let directory: string;
+let relay: TcpRelay;
+let ticket: string;
+let connector: ConnectorProcess;
+let program: SessionProgram;
+
+const socket = (): string => join(directory, 'session.sock');
+const start = (): Promise<ConnectorProcess> => startConnector(ticket, socket(), join(directory, 'state'));
+
+beforeAll(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'aq-resume-'));
+  serve = await startServe();
+  const applied = await serve.cli(['apply', '-f', '-'], { stdin: [POOL, claim('trainer', '512Mi', 40)].join('---\n') });
+  expect(applied).toMatchObject({ code: 0, stderr: '' });
+  ticket = join(directory, 'ticket.json');
+  const printed = JSON.parse((await serve.cli(['ticket', 'trainer'])).stdout) as TicketFile;
+  const tcp = printed.endpoints.find(({ address }) => !address.startsWith('vsock:'));
+  relay = await relayTo(Number(tcp?.address.split(':').at(-1)));
+  const endpoints = [{ node: tcp?.node, address: `127.0.0.1:${relay.port}` }];
+  writeFileSync(ticket, JSON.stringify({ ...printed, endpoints }));
+  connector = await start();
+  program = await startSessionAt(socket(), compileSessionProgram(directory));
+  expect(await program.ask('histogram')).toBe('ok');
+}, 120_000);
+
+afterAll(async () => {
+  program.kill();
+  await connector.stop('SIGTERM');
+  await relay[Symbol.asyncDispose]();
+  await serve[Symbol.asyncDispose]();
+  rmSync(directory, { recursive: true, force: true });
+}, 60_000);
+
+async function computes(): Promise<void> {
+  expect(await program.ask('echo')).toBe('ok');
+  expect(await program.ask('histogram')).toBe('ok');
+}
+
+test('a session goes on when its connections are cut', async () => {
+  for (let round = 0; round < 5; round++) {
+    relay.cut();
+    await computes();
+  }
+}, 60_000);
+
+test.each([1, 10])('a session goes on when nothing comes through for %d s', async (seconds) => {
+  relay.fallSilent();
+  const answered = program.ask('histogram');
+  await sleep(seconds * 1000);
+  relay.speak();
+  expect(await answered).toBe('ok');
+  await computes();
+}, 60_000);
+
+test('a session goes on when its connector was killed and its connection is cut', async () => {
+  await connector.stop('SIGKILL');
+  await computes();
+  relay.cut();
+  connector = await start();
+  await computes();
+}, 60_000);
