@@ -59,14 +59,18 @@ test('a session goes on when its connections are cut', async () => {
   }
 }, 60_000);
 
-test.each([1, 10])('a session goes on when nothing comes through for %d s', async (seconds) => {
-  relay.fallSilent();
-  const answered = program.ask('histogram');
-  await sleep(seconds * 1000);
-  relay.speak();
-  expect(await answered).toBe('ok');
-  await computes();
-}, 60_000);
+test.each([1, 10])(
+  'a session goes on when nothing comes through for %d s',
+  async (seconds) => {
+    relay.fallSilent();
+    const answered = program.ask('histogram');
+    await sleep(seconds * 1000);
+    relay.speak();
+    expect(await answered).toBe('ok');
+    await computes();
+  },
+  60_000,
+);
 
 test('a session goes on when its connector was killed and its connection is cut', async () => {
   await connector.stop('SIGKILL');
