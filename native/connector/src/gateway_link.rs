@@ -401,7 +401,13 @@ impl<A> GatewayLink<A> {
         };
         // All are tried before there is a pause, unless one was reached and refused.
         let pause = if refused || self.next_address == 0 {
-            self.retry
+            // Who asks is not to wait for long after the network has come back.
+            let is_asked = !self.questions.is_empty();
+            self.retry.min(if is_asked {
+                LAST_RETRY_ASKED
+            } else {
+                LAST_RETRY
+            })
         } else {
             Duration::ZERO
         };

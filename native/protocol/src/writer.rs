@@ -3,6 +3,7 @@
 
 use crate::Connection;
 use crate::frame::{Envelope, Header, frame_bytes, write_head};
+use crate::generated::Acknowledge;
 use crate::message::Message;
 use std::io::{self, IoSlice};
 
@@ -122,8 +123,23 @@ impl FrameWriter {
     #[must_use]
     pub fn restart(&mut self, received: u64) -> bool {
         let possible = received >= self.received && self.received_up_to(received);
+        self.drop_acknowledgements();
         self.sent = self.first;
         possible
+    }
+
+    /// On another connection what was processed is told anew.
+    fn drop_acknowledgements(&mut self) {
+        let kept = self.pending.split_off(self.first);
+        self.clear();
+        let mut rest = &kept[..];
+        while let Ok(Some(header)) = Header::read(rest) {
+            let (frame, more) = rest.split_at((header.length as usize).min(rest.len()));
+            if header.call != Acknowledge::SHAPE.call {
+                self.pending.extend_from_slice(frame);
+            }
+            rest = more;
+        }
     }
 
     fn received_up_to(&mut self, sequence: u64) -> bool {
@@ -175,7 +191,12 @@ impl FrameWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::generated::{Acknowledge, Data};
+    use crate::generated::{Data, DataFailed};
+
+    const KEPT: DataFailed = DataFailed {
+        destination: 1,
+        result: 2,
+    };
     use std::io::Read;
     use std::os::unix::net::UnixStream;
 
@@ -205,12 +226,12 @@ mod tests {
     fn what_the_client_has_not_is_written_again_and_nothing_else() {
         let (mut writer, connection, mut stream) = pair();
         for _ in 0..5 {
-            writer.push(&Acknowledge {}, &[]);
+            writer.push(&KEPT, &[]);
         }
         writer.flush(&connection).unwrap();
         assert_eq!(came(&mut stream), [1, 2, 3, 4, 5]);
         assert!(writer.note_received(2));
-        writer.push(&Acknowledge {}, &[]);
+        writer.push(&KEPT, &[]);
         assert!(writer.restart(3));
         writer.flush(&connection).unwrap();
         assert_eq!(came(&mut stream), [4, 5, 6]);
@@ -219,15 +240,28 @@ mod tests {
     }
 
     #[test]
+    fn acknowledgements_are_not_written_again() {
+        let (mut writer, connection, mut stream) = pair();
+        writer.push(&KEPT, &[]);
+        writer.push(&Acknowledge {}, &[]);
+        writer.push(&KEPT, &[]);
+        writer.flush(&connection).unwrap();
+        assert_eq!(came(&mut stream), [1, 2, 3]);
+        assert!(writer.restart(0));
+        writer.flush(&connection).unwrap();
+        assert_eq!(came(&mut stream), [1, 3]);
+    }
+
+    #[test]
     fn bulk_is_not_kept_and_what_is_around_it_is() {
         let (mut writer, connection, mut stream) = pair();
-        writer.push(&Acknowledge {}, &[]);
+        writer.push(&KEPT, &[]);
         let data = Data {
             offset: 0,
             destination: 1,
         };
         writer.send_bulk(&connection, &data, &[1; 100]).unwrap();
-        writer.push(&Acknowledge {}, &[]);
+        writer.push(&KEPT, &[]);
         writer.flush(&connection).unwrap();
         assert_eq!(came(&mut stream), [1, 2, 3]);
         assert!(writer.restart(0));
@@ -238,8 +272,8 @@ mod tests {
     #[test]
     fn a_client_cannot_have_what_was_never_sent_nor_give_back_what_it_has() {
         let (mut writer, connection, _stream) = pair();
-        writer.push(&Acknowledge {}, &[]);
-        writer.push(&Acknowledge {}, &[]);
+        writer.push(&KEPT, &[]);
+        writer.push(&KEPT, &[]);
         writer.flush(&connection).unwrap();
         assert!(!writer.note_received(3));
         assert!(writer.note_received(2));
@@ -256,7 +290,7 @@ mod tests {
     fn without_keeping_nothing_stays() {
         let (ours, mut stream) = UnixStream::pair().unwrap();
         let (mut writer, connection) = (FrameWriter::new(7), Connection::plain(ours.into()));
-        writer.push(&Acknowledge {}, &[]);
+        writer.push(&KEPT, &[]);
         writer.flush(&connection).unwrap();
         assert_eq!(came(&mut stream), [1]);
         assert_eq!(writer.kept_bytes(), 0);

@@ -9,12 +9,15 @@ mod cuts {
     pub mod relay;
 }
 
-use cuts::relay::{Direction, Fate, Plan, Relay};
-use rig::{Host, MIB, Worker};
+use aquifer_protocol::generated::*;
+use aquifer_protocol::{Connection, Header, Message, PROTOCOL_FINGERPRINT, PROTOCOL_MAJOR};
+use cuts::relay::{Direction, Fate, Plan, Relay, unbase64};
+use rig::{Client, Host, MIB, Worker};
 use serde_json::json;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
 
 /// Set for the process that is the program: a session is of one process.
 const CASE: &str = "AQUIFER_RESUME_PROGRAM";
@@ -22,8 +25,10 @@ const CASE: &str = "AQUIFER_RESUME_PROGRAM";
 /// The program of these tests: it is started by the others.
 #[test]
 fn program() {
-    if std::env::var_os(CASE).is_some() {
-        cuts::program::run();
+    match std::env::var(CASE).as_deref() {
+        Ok("computes") => cuts::program::run(),
+        Ok("until lost") => cuts::program::run_until_lost(),
+        _ => {}
     }
 }
 
@@ -35,10 +40,10 @@ fn start(host: &Host, grace_seconds: u64, plan: Box<Plan>) -> Arc<Relay> {
     Relay::start(&socket, Worker::start(&config), plan)
 }
 
-fn run(relay: &Relay) -> Child {
+fn run(relay: &Relay, case: &str) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["program", "--exact", "--nocapture"])
-        .env(CASE, "1")
+        .env(CASE, case)
         .env("AQUIFER_SOCKET", &relay.socket)
         .env("AQUIFER_LOG", "debug")
         .stdout(Stdio::piped())
@@ -50,7 +55,13 @@ fn run(relay: &Relay) -> Child {
 /// Runs the program with the plan; tells how many frames went each way, and how often the session was resumed.
 fn runs_well(host: &Host, what: &str, plan: Box<Plan>) -> ([usize; 2], usize) {
     let relay = start(host, 30, plan);
-    let output = run(&relay).wait_with_output().unwrap();
+    succeeds(what, run(&relay, "computes"));
+    let frames = [0, 1].map(|at| relay.frames[at].load(SeqCst));
+    (frames, relay.resumed.load(SeqCst))
+}
+
+fn succeeds(what: &str, program: Child) {
+    let output = program.wait_with_output().unwrap();
     assert!(
         output.status.success(),
         "{what}: {}\n{}{}",
@@ -58,8 +69,6 @@ fn runs_well(host: &Host, what: &str, plan: Box<Plan>) -> ([usize; 2], usize) {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    let frames = [0, 1].map(|at| relay.frames[at].load(SeqCst));
-    (frames, relay.resumed.load(SeqCst))
 }
 
 #[test]
@@ -74,6 +83,7 @@ fn an_uncut_session_resumes_nothing() {
 fn a_session_cut_at_any_message_computes_the_same() {
     let host = Host::new("1x256Mi", false);
     let (frames, _) = runs_well(&host, "uncut", Box::new(|_, _, _| Fate::Pass));
+    let (mut runs, mut cut) = (0, 0);
     for direction in [Direction::ToWorker, Direction::ToClient] {
         // The first frames are the opening, before which there is nothing to resume.
         let first = if direction == Direction::ToWorker {
@@ -91,8 +101,132 @@ fn a_session_cut_at_any_message_computes_the_same() {
                     }
                 };
                 let what = format!("{fate:?} at frame {at} {direction:?}");
-                runs_well(&host, &what, Box::new(plan));
+                let (_, resumed) = runs_well(&host, &what, Box::new(plan));
+                runs += 1;
+                cut += usize::from(resumed > 0);
             }
         }
     }
+    // At its end a program waits for nothing any more.
+    assert!(cut + 20 > runs, "{cut} of {runs} runs were cut");
+}
+
+#[test]
+fn a_session_cut_again_and_again_computes_the_same() {
+    let host = Host::new("1x256Mi", false);
+    let plan = |_, number: usize, _: &_| match number % 18 {
+        5 => Fate::Lost,
+        11 => Fate::Half,
+        17 => Fate::Last,
+        _ => Fate::Pass,
+    };
+    let (_, resumed) = runs_well(&host, "again and again", Box::new(plan));
+    assert!(resumed > 8, "{resumed}");
+}
+
+#[test]
+fn no_acknowledgement_needs_to_arrive() {
+    let host = Host::new("1x256Mi", false);
+    let plan = |_, _: usize, header: &Header| match header.call {
+        call if call == Acknowledge::SHAPE.call => Fate::Lost,
+        _ => Fate::Pass,
+    };
+    let (_, resumed) = runs_well(&host, "no acknowledgement", Box::new(plan));
+    assert!(resumed > 0);
+}
+
+#[test]
+fn each_end_notices_that_the_other_is_silent() {
+    let host = Host::new("1x256Mi", false);
+    for direction in [Direction::ToWorker, Direction::ToClient] {
+        let plan = move |way: Direction, number: usize, _: &_| {
+            if way == direction && number == 20 {
+                Fate::Silence
+            } else {
+                Fate::Pass
+            }
+        };
+        let what = format!("silence {direction:?}");
+        let (_, resumed) = runs_well(&host, &what, Box::new(plan));
+        assert!(resumed > 0, "{what}");
+    }
+}
+
+#[test]
+fn a_session_that_nobody_resumes_ends_at_both_ends() {
+    let host = Host::new("1x256Mi", false);
+    let plan = |way, number: usize, _: &_| {
+        if way == Direction::ToWorker && number == 20 {
+            Fate::Lost
+        } else {
+            Fate::Pass
+        }
+    };
+    let relay = start(&host, 1, Box::new(plan));
+    let program = run(&relay, "until lost");
+    while relay.frames[0].load(SeqCst) < 10 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    relay.closed.store(true, SeqCst);
+    succeeds("until lost", program);
+    let deadline = Instant::now() + rig::PATIENCE;
+    while relay.is_worker_alive() {
+        assert!(Instant::now() < deadline, "the worker does not end");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Another connection of a session that has shown `secret` and says that it has `received`.
+fn come_back(worker: &mut Worker, secret: [u8; 32], received: u64) -> Client {
+    let key = unbase64(worker.description["keySpki"].as_str().unwrap());
+    let connection = Connection::tls_client(worker.attach(), &key, rig::PATIENCE).unwrap();
+    let mut client = Client::over(connection);
+    let resume = Resume {
+        secret,
+        received,
+        fingerprint: PROTOCOL_FINGERPRINT,
+        major: PROTOCOL_MAJOR,
+        reserved: 0,
+    };
+    client.post(&resume, &[]);
+    client
+}
+
+#[test]
+fn a_secret_that_is_forged_or_used_resumes_nothing_and_disturbs_nobody() {
+    let host = Host::new("1x256Mi", true);
+    let mut config = host.config("hostile", 64 * MIB, 100);
+    config["transport"] = json!("tls");
+    let mut worker = Worker::start(&config);
+    let key = unbase64(worker.description["keySpki"].as_str().unwrap());
+    let connection = Connection::tls_client(worker.attach(), &key, rig::PATIENCE).unwrap();
+    let mut first = Client::greet(connection, rig::SECRET);
+    let secret = first.take::<Resumable>().0.secret;
+    first.context();
+
+    let closed = come_back(&mut worker, [1; 32], 0).take::<Closed>();
+    assert_eq!(closed.0.result, 46);
+    first.good(&ContextSynchronize { context: 0 }, &[]);
+
+    let mut second = come_back(&mut worker, secret, 4);
+    let resumed = second.take::<Resumed>().0;
+    assert_eq!(resumed.processed, first.sequence);
+    assert_ne!(resumed.secret, secret);
+    second.sequence = resumed.processed;
+    second.good(&ContextSynchronize { context: 0 }, &[]);
+    let closed = come_back(&mut worker, secret, 4).take::<Closed>();
+    assert_eq!(
+        closed.0.result, 46,
+        "a restored copy of the guest comes late"
+    );
+    second.good(&ContextSynchronize { context: 0 }, &[]);
+    assert!(first.is_closed());
+
+    let mut liar = come_back(&mut worker, resumed.secret, 1 << 40);
+    assert!(liar.is_closed());
+    assert_eq!(
+        worker.end().0,
+        Some(1),
+        "nobody can have what was never sent"
+    );
 }

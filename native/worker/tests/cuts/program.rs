@@ -5,6 +5,7 @@ use crate::driver::Driver;
 use std::ffi::{CString, c_uint, c_void};
 
 const PTX: &str = include_str!("add.ptx");
+const DEVICE_UNAVAILABLE: c_uint = 46;
 const LAUNCHES: u32 = 24;
 
 /// Runs on the session that AQUIFER_SOCKET offers. Panics where anything is other than it would be over an uncut connection.
@@ -36,6 +37,18 @@ pub fn run() {
     good(unload(module));
     assert_ne!(driver.alloc(1 << 40).err(), None);
     good(driver.synchronize());
+}
+
+/// Waits again and again until that fails, which must be for want of the device; then everything fails at once.
+pub fn run_until_lost() {
+    let driver = Driver::open();
+    driver.start();
+    let memory = driver.alloc(4096).unwrap();
+    let result = std::iter::repeat_with(|| driver.synchronize()).find(|result| *result != 0);
+    assert_eq!(result, Some(DEVICE_UNAVAILABLE));
+    assert_eq!(driver.to_device(memory, &[1; 100]), DEVICE_UNAVAILABLE);
+    let mut came = [0; 100];
+    assert_eq!(driver.to_host(&mut came, memory), DEVICE_UNAVAILABLE);
 }
 
 #[track_caller]

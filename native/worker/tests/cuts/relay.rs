@@ -74,6 +74,11 @@ impl Relay {
         relay
     }
 
+    pub fn is_worker_alive(&self) -> bool {
+        let mut worker = self.worker.lock().unwrap();
+        worker.child.try_wait().unwrap().is_none()
+    }
+
     fn answer(self: &Arc<Self>, program: &UnixStream) -> io::Result<()> {
         let (request, _) = receive::<OpenRequest>(program.as_raw_fd())?;
         if request.purpose == Purpose::Resume {
@@ -152,11 +157,6 @@ impl Relay {
             }
         }
     }
-
-    /// Takes the worker back.
-    pub fn worker(&self) -> std::sync::MutexGuard<'_, Worker> {
-        self.worker.lock().unwrap()
-    }
 }
 
 fn base64(bytes: &[u8]) -> String {
@@ -174,7 +174,7 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-fn unbase64(text: &str) -> Vec<u8> {
+pub fn unbase64(text: &str) -> Vec<u8> {
     let value = |digit: u8| match digit {
         b'A'..=b'Z' => digit - b'A',
         b'a'..=b'z' => digit - b'a' + 26,
