@@ -13,6 +13,8 @@ import { compileSessionProgram, startSessionAt, type SessionProgram } from '../s
 const NESTED = 'nested: {shares: [{name: small, memory: 512Mi, compute: 25}, {name: half, memory: 1Gi, compute: 50}]}';
 const CONNECTOR = join(PREFIX, 'bin/aquifer-connector');
 const LONG_MS = 120_000;
+/** Root without any capability, as the systemd unit has it. */
+const WITHOUT_PRIVILEGES = ['--bounding-set=-all', '--inh-caps=-all', '--no-new-privs'];
 /** What a guest of little memory can spare. */
 const MAX_RESIDENT_BYTES = 10 * 2 ** 20;
 
@@ -69,7 +71,7 @@ const flags = (): string[] =>
   }).flatMap(([name, value]) => [`--${name}`, value]);
 
 async function startGuestConnector(): Promise<void> {
-  connector = runProgram(CONNECTOR, ['guest', ...flags()]);
+  connector = runProgram('setpriv', [...WITHOUT_PRIVILEGES, CONNECTOR, 'guest', ...flags()]);
   let said = '';
   connector.child.stderr?.on('data', (chunk: Buffer) => (said += chunk.toString()));
   await eventually(
