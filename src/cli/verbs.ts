@@ -2,6 +2,7 @@ import { applyVerb } from './apply.ts';
 import { deleteVerb } from './delete.ts';
 import { describeVerb } from './describe.ts';
 import { getVerb } from './get.ts';
+import { guestVerb } from './guest/verb.ts';
 import { runVerb } from './run.ts';
 import { sessionsVerb } from './sessions.ts';
 import { ticketVerb } from './ticket.ts';
@@ -16,6 +17,7 @@ export const verbs: readonly Verb[] = [
   describeVerb,
   deleteVerb,
   runVerb,
+  guestVerb,
   sessionsVerb,
   ticketVerb,
   versionVerb,

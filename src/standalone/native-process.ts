@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openLog } from './bounded-log.ts';
-import { isAlive, signalProcess } from './process-identity.ts';
+import { isAlive, signalProcess } from '../ipc/process-identity.ts';
 import { readRunRecord, type RunRecord } from './run-record.ts';
 
 /** One of the processes that go on when we stop. */

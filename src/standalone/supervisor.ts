@@ -3,7 +3,7 @@ import type { Log } from '../lib/log.ts';
 import { boundLog } from './bounded-log.ts';
 import { isAsWanted, livingProcess, startProcess, stopProcess, type NativeProgram } from './native-process.ts';
 import { backoffMs } from '../runtime/backoff.ts';
-import { isAlive } from './process-identity.ts';
+import { isAlive } from '../ipc/process-identity.ts';
 import type { RunRecord } from './run-record.ts';
 
 export interface SupervisorDeps {

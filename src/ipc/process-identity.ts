@@ -18,6 +18,12 @@ export function parseStat(text: string): { readonly state: string; readonly star
   return state === undefined || !Number.isSafeInteger(startTime) ? undefined : { state, startTime };
 }
 
+/** The process that has this number now; undefined if none has. */
+export function identityOf(pid: number): ProcessIdentity | undefined {
+  const stat = statOf(pid);
+  return stat === undefined ? undefined : { pid, startTime: stat.startTime };
+}
+
 /** Whether that very process runs. One that is dead but not yet waited for does not. */
 export function isAlive({ pid, startTime }: ProcessIdentity): boolean {
   const stat = statOf(pid);
