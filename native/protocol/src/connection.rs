@@ -20,14 +20,16 @@ pub struct Connection {
 
 struct Tls {
     session: rustls::Connection,
+    /// Most bytes that one call may send.
+    most: usize,
     /// Ciphertext that was read and not yet taken in: `taken..filled`.
     input: Box<[u8]>,
     taken: usize,
     filled: usize,
 }
 
-/// The socket as rustls wants to see it: never waits.
-struct Raw(RawFd);
+/// The socket as rustls wants to see it: never waits. With the most bytes that one call may send.
+struct Raw(RawFd, usize);
 
 impl Read for Raw {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -37,10 +39,25 @@ impl Read for Raw {
 
 impl Write for Raw {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        socket::send_now(self.0, &[IoSlice::new(bytes)])
+        self.write_vectored(&[IoSlice::new(bytes)])
     }
     fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        socket::send_now(self.0, parts)
+        if self.1 == usize::MAX {
+            return socket::send_now(self.0, parts);
+        }
+        // rustls has one part a record: what does not fit here would hardly be under the limit.
+        let mut fitting = [IoSlice::new(&[]); 16];
+        let mut left = self.1;
+        let mut count = 0;
+        for (fits, part) in fitting.iter_mut().zip(parts) {
+            *fits = IoSlice::new(&part[..part.len().min(left)]);
+            left -= fits.len();
+            count += 1;
+            if left == 0 {
+                break;
+            }
+        }
+        socket::send_now(self.0, &fitting[..count])
     }
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
@@ -76,6 +93,7 @@ impl Connection {
         let input = vec![0; TLS_READ_BYTES].into_boxed_slice();
         let mut tls = Tls {
             session,
+            most: socket::most_at_once(fd.as_raw_fd()),
             input,
             taken: 0,
             filled: 0,
@@ -293,7 +311,7 @@ fn lock(tls: &Mutex<Tls>) -> MutexGuard<'_, Tls> {
 
 impl Tls {
     fn write(&mut self, fd: RawFd) -> io::Result<usize> {
-        self.session.write_tls(&mut Raw(fd))
+        self.session.write_tls(&mut Raw(fd, self.most))
     }
 
     fn drain(&mut self, fd: RawFd) -> io::Result<bool> {

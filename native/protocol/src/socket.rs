@@ -104,6 +104,31 @@ pub fn wait_readable(fd: RawFd, timeout: Option<Duration>) -> io::Result<bool> {
     wait_for(fd, libc::POLLIN, timeout)
 }
 
+/// vsock from a guest: a longer piece becomes a packet in several parts (Linux 6.12 and later), which vhost-device-vsock 0.3
+/// garbles or never delivers. The kernel cuts at 32 KiB less two headers.
+const VSOCK_MOST_BYTES: usize = 28 << 10;
+
+/// The most bytes that one call may send on this socket.
+pub(crate) fn most_at_once(fd: RawFd) -> usize {
+    let mut family = 0_i32;
+    let mut length = size_of::<i32>() as libc::socklen_t;
+    // SAFETY: an int option, written to `family` during the call; on failure it stays 0, which is no family.
+    unsafe {
+        libc::getsockopt(
+            fd,
+            libc::SOL_SOCKET,
+            libc::SO_DOMAIN,
+            (&raw mut family).cast(),
+            &mut length,
+        )
+    };
+    if family == libc::AF_VSOCK {
+        VSOCK_MOST_BYTES
+    } else {
+        usize::MAX
+    }
+}
+
 /// Sets close-on-exec and, where the socket is TCP, TCP_NODELAY; asks for the buffers that bulk pieces need.
 pub(crate) fn prepare(fd: RawFd, buffer_bytes: i32) {
     let set = |level: i32, name: i32, value: i32| {
