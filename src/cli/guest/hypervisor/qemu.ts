@@ -3,10 +3,11 @@ import { z } from 'zod';
 import { CommandError } from '../../failure.ts';
 import { attachCommands, removeCommands, TICKET, unplugCommand, VSOCK, type Present, type Wish } from './qemu-plan.ts';
 import type { Hypervisor } from './hypervisor.ts';
-import { Qmp, QmpError } from './qmp.ts';
+import { Qmp, QmpError, type QmpCommand } from './qmp.ts';
 
 /** A guest answers an unplug within a second, one that is booting or stopped not at all. */
 const UNPLUG_MS = 30_000;
+const RELEASE_MS = 10_000;
 const POLL_MS = 50;
 
 const named = z.array(z.object({ name: z.string() }));
@@ -63,7 +64,7 @@ async function plug(qmp: Qmp, wish: Wish): Promise<void> {
 async function unplug(qmp: Qmp): Promise<void> {
   const present = await presentIn(qmp);
   for (const id of [VSOCK, TICKET]) if (present.devices.has(id)) await letGo(qmp, id);
-  for (const command of removeCommands(present)) await qmp.execute(command);
+  for (const command of removeCommands(present)) await remove(qmp, command);
 }
 
 /** Which of our devices the guest has. */
@@ -77,6 +78,20 @@ async function noVhostUser(qmp: Qmp): Promise<string | undefined> {
   return backends.some(({ share }) => share)
     ? undefined
     : "the guest's memory is not shared: it needs -object memory-backend-memfd,share=on,… and -machine memory-backend=…";
+}
+
+/** A device is gone from QEMU's list a moment before it has let go of what stood behind it. */
+async function remove(qmp: Qmp, command: QmpCommand): Promise<void> {
+  const deadline = performance.now() + RELEASE_MS;
+  for (;;) {
+    try {
+      return void (await qmp.execute(command));
+    } catch (error) {
+      if (!(error instanceof QmpError && / busy| in use/.test(error.message)) || performance.now() > deadline)
+        throw error;
+      await sleep(POLL_MS);
+    }
+  }
 }
 
 async function letGo(qmp: Qmp, id: string): Promise<void> {

@@ -1,0 +1,28 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, rmSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { delimiter, join } from 'node:path';
+
+const VERSION = '0.3.0';
+
+/** Builds vhost-device-vsock if it is not there. @returns an environment with it on the PATH. */
+export function withVhostDevice(): Readonly<Record<string, string>> {
+  const root = join(homedir(), '.cache/aquifer', `vhost-device-vsock-${VERSION}`);
+  if (!existsSync(join(root, 'bin/vhost-device-vsock'))) {
+    console.error(`building vhost-device-vsock ${VERSION} under ${root} (once)`);
+    const build = join(root, 'build');
+    const words = [
+      'install',
+      '--quiet',
+      '--locked',
+      '--root',
+      root,
+      '--target-dir',
+      build,
+      `vhost-device-vsock@${VERSION}`,
+    ];
+    execFileSync('cargo', words, { stdio: 'inherit' });
+    rmSync(build, { recursive: true });
+  }
+  return { PATH: [join(root, 'bin'), process.env['PATH'] ?? ''].join(delimiter) };
+}

@@ -1,0 +1,114 @@
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { eventually } from '../support/eventually.ts';
+import { claim, POOL, sessionsOf } from '../support/objects.ts';
+import type { Ran, Serve } from '../support/serve.ts';
+import { clientMounts, startContainer } from './containers.ts';
+import { serveOn, SESSION_SOCKET } from './guest-claim.ts';
+import { GuestHost } from './guest-host.ts';
+import type { Guest } from './guest.ts';
+import { startJob } from './job.ts';
+import { CONTAINER_KERNELS } from './product-disk.ts';
+import { withVhostDevice } from './vhost-device.ts';
+
+const WAIT_MS = 90_000;
+const TEST_MS = 300_000;
+/** Of 64 KiB each, both ways: a guest's kernel cuts a longer packet than it lets through. */
+const COPIES = 20;
+const ALL_EQUAL = new RegExp(`^vGPU: .*\\n(ok\\n){${COPIES}}$`);
+
+let host: GuestHost;
+let guest: Guest;
+let serve: Serve;
+
+beforeAll(async () => {
+  host = await GuestHost.up();
+  [guest, serve] = await Promise.all([host.boot(), serveOn(host)]);
+  const manifest = [POOL, claim('trainer', '1Gi', 75)].join('---\n');
+  expect(await serve.cli(['apply', '-f', '-'], { stdin: manifest })).toMatchObject({ code: 0, stderr: '' });
+}, 600_000);
+
+afterAll(async () => {
+  await aquiferGuest('detach', 'vm1');
+  await serve[Symbol.asyncDispose]();
+  await host.down();
+}, 120_000);
+
+const aquiferGuest = (...words: readonly string[]): Promise<Ran> =>
+  serve.cli(['guest', ...words], { env: withVhostDevice() });
+
+const ticketDisk = (): Promise<string> =>
+  guest.attempt('grep -lx aquifer-ticket /sys/block/vd*/serial').then(({ output }) => output.split('/')[3] ?? '');
+
+/** Copies to the vGPU and back in a container. @returns the channel that its session had. */
+async function copiesOver(name: string): Promise<string> {
+  const lines = 'echo echo\n'.repeat(COPIES);
+  const command = ['sh', '-c', `(${lines}sleep 2) | session ${CONTAINER_KERNELS}`];
+  const mounts = clientMounts(SESSION_SOCKET);
+  const container = await startContainer(guest, { name, runtime: 'crun', command, mounts });
+  const [session] = await eventually(
+    () => sessionsOf(serve),
+    (now) => now.length > 0,
+    WAIT_MS,
+  );
+  expect(await container.ended(WAIT_MS)).toEqual({ code: 0, output: expect.stringMatching(ALL_EQUAL) });
+  await eventually(
+    () => sessionsOf(serve),
+    (now) => now.length === 0,
+    WAIT_MS,
+  );
+  return session?.channel ?? '';
+}
+
+test(
+  'a guest that runs is given a ticket and vsock, over which a container copies',
+  async () => {
+    const words = ['attach', 'vm1', '--claim', 'trainer', '--qmp', guest.qmpSocket];
+    const attached = await aquiferGuest(...words);
+    expect(attached).toMatchObject({ code: 0, stderr: expect.stringContaining('(vhost-user-vsock)') });
+    expect(await aquiferGuest(...words)).toEqual(attached);
+    const disk = await eventually(ticketDisk, (name) => name !== '', WAIT_MS);
+    const connector = await startJob(
+      guest,
+      'connector',
+      `mkdir -p /run/aquifer; exec aquifer-connector --ticket /dev/${disk} --socket ${SESSION_SOCKET} --mode 0666 --state-dir /var/lib/aquifer-connector`,
+    );
+    await eventually(
+      () => connector.output(),
+      (output) => output.includes('ready'),
+      WAIT_MS,
+    );
+    expect(await copiesOver('attached')).toBe('vsock');
+  },
+  TEST_MS,
+);
+
+test(
+  'without its vsock a guest goes on over TCP, and can be migrated; plugged again it comes back',
+  async () => {
+    const prepared = await aquiferGuest('prepare-migration', 'vm1');
+    expect(prepared).toMatchObject({ code: 0, stderr: expect.stringContaining('can be migrated now') });
+    expect((await aquiferGuest('list')).stdout).toMatch(/vm1 .* Prepared\n/);
+    expect(await copiesOver('prepared')).toBe('tcp');
+    await guest.migrate();
+    const moved = await aquiferGuest('prepare-migration', 'vm1', '--finish', '--qmp', guest.qmpSocket);
+    expect(moved).toMatchObject({ code: 0 });
+    let round = 0;
+    await eventually(
+      () => copiesOver(`moved-${++round}`),
+      (channel) => channel === 'vsock',
+      WAIT_MS,
+    );
+  },
+  TEST_MS,
+);
+
+test(
+  'what is detached leaves nothing in the guest and nothing beside it',
+  async () => {
+    expect(await aquiferGuest('detach', 'vm1')).toMatchObject({ code: 0 });
+    expect(await ticketDisk()).toBe('');
+    expect(await aquiferGuest('list')).toMatchObject({ stdout: '', stderr: 'No guest has a claim.\n' });
+    expect(await copiesOver('detached')).toBe('tcp');
+  },
+  TEST_MS,
+);
