@@ -2,23 +2,22 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { eventually } from '../support/eventually.ts';
 import { claim, POOL, sessionsOf } from '../support/objects.ts';
 import type { Ran, Serve } from '../support/serve.ts';
-import { clientMounts, startContainer } from './containers.ts';
-import { serveOn, SESSION_SOCKET } from './guest-claim.ts';
+import { offerClaim, serveOn } from './guest-claim.ts';
 import { GuestHost } from './guest-host.ts';
+import { startGuestProgram } from './guest-program.ts';
 import type { Guest } from './guest.ts';
-import { startJob } from './job.ts';
-import { CONTAINER_KERNELS } from './product-disk.ts';
 import { withVhostDevice } from './vhost-device.ts';
 
 const WAIT_MS = 90_000;
 const TEST_MS = 300_000;
 /** Of 64 KiB each, both ways: a guest's kernel cuts a longer packet than it lets through. */
 const COPIES = 20;
-const ALL_EQUAL = new RegExp(`^vGPU: .*\\n(ok\\n){${COPIES}}$`);
 
 let host: GuestHost;
 let guest: Guest;
 let serve: Serve;
+/** Of the guest's connector. */
+let socket: string;
 
 beforeAll(async () => {
   host = await GuestHost.up();
@@ -39,18 +38,12 @@ const aquiferGuest = (...words: readonly string[]): Promise<Ran> =>
 const ticketDisk = (): Promise<string> =>
   guest.attempt('grep -lx aquifer-ticket /sys/block/vd*/serial').then(({ output }) => output.split('/')[3] ?? '');
 
-/** Copies to the vGPU and back in a container. @returns the channel that its session had. */
+/** Copies to the vGPU and back in a new session. @returns the channel that this had. */
 async function copiesOver(name: string): Promise<string> {
-  const lines = 'echo echo\n'.repeat(COPIES);
-  const command = ['sh', '-c', `(${lines}sleep 2) | session ${CONTAINER_KERNELS}`];
-  const mounts = clientMounts(SESSION_SOCKET);
-  const container = await startContainer(guest, { name, runtime: 'crun', command, mounts });
-  const [session] = await eventually(
-    () => sessionsOf(serve),
-    (now) => now.length > 0,
-    WAIT_MS,
-  );
-  expect(await container.ended(WAIT_MS)).toEqual({ code: 0, output: expect.stringMatching(ALL_EQUAL) });
+  const program = await startGuestProgram(guest, name, socket);
+  for (let copy = 0; copy < COPIES; copy += 1) expect(await program.ask('echo')).toBe('ok');
+  const [session] = await sessionsOf(serve);
+  expect(await program.end()).toMatchObject({ code: 0 });
   await eventually(
     () => sessionsOf(serve),
     (now) => now.length === 0,
@@ -60,23 +53,15 @@ async function copiesOver(name: string): Promise<string> {
 }
 
 test(
-  'a guest that runs is given a ticket and vsock, over which a container copies',
+  'a guest that runs is given a ticket and vsock, over which its programs copy',
   async () => {
     const words = ['attach', 'vm1', '--claim', 'trainer', '--qmp', guest.qmpSocket];
     const attached = await aquiferGuest(...words);
     expect(attached).toMatchObject({ code: 0, stderr: expect.stringContaining('(vhost-user-vsock)') });
     expect(await aquiferGuest(...words)).toEqual(attached);
     const disk = await eventually(ticketDisk, (name) => name !== '', WAIT_MS);
-    const connector = await startJob(
-      guest,
-      'connector',
-      `mkdir -p /run/aquifer; exec aquifer-connector --ticket /dev/${disk} --socket ${SESSION_SOCKET} --mode 0666 --state-dir /var/lib/aquifer-connector`,
-    );
-    await eventually(
-      () => connector.output(),
-      (output) => output.includes('ready'),
-      WAIT_MS,
-    );
+    await guest.exec(`mkdir -p /etc/aquifer && cp /dev/${disk} /etc/aquifer/ticket.json`);
+    socket = await offerClaim(guest);
     expect(await copiesOver('attached')).toBe('vsock');
   },
   TEST_MS,

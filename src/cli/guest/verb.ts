@@ -19,7 +19,7 @@ export const guestVerb: Verb = {
   summary: "Give a running KVM guest of this host a claim's vGPUs",
   details:
     'The guest gets a small disk with its ticket (/dev/disk/by-id/virtio-aquifer-ticket) and, where it can have one, a vsock\n' +
-    'device; aquifer-connector in it does the rest. DOMAIN is one of libvirt, or any name with --qmp for a plain QEMU. Every\n' +
+    'device; once its owner has copied that to /etc/aquifer/ticket.json, the connector in it does the rest. DOMAIN is one of libvirt, or any name with --qmp for a plain QEMU. Every\n' +
     'command may be repeated. What would block a live migration is unplugged by prepare-migration, and plugged again with\n' +
     '--finish when the guest has moved; its sessions go on over the network meanwhile.',
   examples: [
@@ -111,7 +111,7 @@ async function plug(wish: AttachWish, { input, console, attachments }: Omit<Aske
   await hypervisor.plug(devices);
   const { domain, namespace, claim, channel } = attachment;
   console.err(`domain ${domain} has claim ${namespace}/${claim} (${channel})`);
-  console.err(`in the guest: aquifer-connector --ticket /dev/disk/by-id/virtio-${TICKET_SERIAL}`);
+  console.err(`in the guest, once: cp /dev/disk/by-id/virtio-${TICKET_SERIAL} /etc/aquifer/ticket.json`);
 }
 
 async function list(attachments: Attachments, console: Console): Promise<void> {
