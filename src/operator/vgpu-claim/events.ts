@@ -16,13 +16,13 @@ export function eventOf(claim: VGPUClaim, next: ClaimStatus): EventDraft | undef
   const after = conditionOf(next.conditions, 'Bound');
   if (after === undefined || after.reason === before?.reason) return undefined;
   // Until it is bound the pod that waits for it is told the same, and nobody else waits: an event less for each that starts.
-  if (isOfPod(claim) && isPending(claim)) return undefined;
+  if (isWaitedFor(claim)) return undefined;
   const { reason, message } = after;
   if (next.phase === 'Bound' && claim.status?.phase === 'Lost') return { type: 'Normal', reason: 'Recovered', message };
   return { type: next.phase === 'Bound' ? 'Normal' : 'Warning', reason, message };
 }
 
-const isPending = ({ status }: VGPUClaim): boolean => (status?.phase ?? 'Pending') === 'Pending';
+const isWaitedFor = (claim: VGPUClaim): boolean => isOfPod(claim) && (claim.status?.phase ?? 'Pending') === 'Pending';
 
 const isOfPod = ({ metadata }: VGPUClaim): boolean =>
   metadata.ownerReferences?.some(({ kind, controller }) => kind === 'Pod' && controller === true) === true;
