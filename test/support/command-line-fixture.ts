@@ -76,7 +76,7 @@ export async function commandLineFixture(): Promise<CommandLineFixture> {
       const code = await runCommand(words, writers, (dataDir) => ({
         ...writers,
         api: apiClient(dataDir === undefined ? socket : join(dataDir, 'run', 'api.sock'), dataDir ?? '/data'),
-        dataDir: '/data',
+        dataDir: join(directory, 'data'),
         now,
         readStdin: () => Promise.resolve(stdin),
         exec(file, args, env) {
