@@ -38,17 +38,20 @@ const aquiferGuest = (...words: readonly string[]): Promise<Ran> =>
 const ticketDisk = (): Promise<string> =>
   guest.attempt('grep -lx aquifer-ticket /sys/block/vd*/serial').then(({ output }) => output.split('/')[3] ?? '');
 
+const noSessions = (): Promise<unknown> =>
+  eventually(
+    () => sessionsOf(serve),
+    (now) => now.length === 0,
+    WAIT_MS,
+  );
+
 /** Copies to the vGPU and back in a new session. @returns the channel that this had. */
 async function copiesOver(name: string): Promise<string> {
   const program = await startGuestProgram(guest, name, socket);
   for (let copy = 0; copy < COPIES; copy += 1) expect(await program.ask('echo')).toBe('ok');
   const [session] = await sessionsOf(serve);
   expect(await program.end()).toMatchObject({ code: 0 });
-  await eventually(
-    () => sessionsOf(serve),
-    (now) => now.length === 0,
-    WAIT_MS,
-  );
+  await noSessions();
   return session?.channel ?? '';
 }
 
@@ -68,11 +71,19 @@ test(
 );
 
 test(
-  'without its vsock a guest goes on over TCP, and can be migrated; plugged again it comes back',
+  'a session whose vsock is unplugged goes on over TCP; the guest can be migrated, and comes back to vsock',
   async () => {
+    const living = await startGuestProgram(guest, 'living', socket);
+    for (let copy = 0; copy < COPIES; copy += 1) await living.tell('echo');
     const prepared = await aquiferGuest('prepare-migration', 'vm1');
     expect(prepared).toMatchObject({ code: 0, stderr: expect.stringContaining('can be migrated now') });
     expect((await aquiferGuest('list')).stdout).toMatch(/vm1 .* Prepared\n/);
+    // What it was told before, in the middle of which its connection went away, and more.
+    for (let copy = 0; copy < COPIES; copy += 1) expect(await living.answer()).toBe('ok');
+    expect(await living.ask('echo')).toBe('ok');
+    expect((await sessionsOf(serve)).map(({ channel }) => channel)).toEqual(['tcp']);
+    expect(await living.end()).toMatchObject({ code: 0 });
+    await noSessions();
     expect(await copiesOver('prepared')).toBe('tcp');
     await guest.migrate();
     const moved = await aquiferGuest('prepare-migration', 'vm1', '--finish', '--qmp', guest.qmpSocket);
