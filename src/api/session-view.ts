@@ -11,6 +11,10 @@ export interface SessionView {
   /** How its program reaches the GPU's node; over TCP and vsock it is encrypted from end to end. */
   readonly channel: 'unix' | 'tcp' | 'vsock';
   readonly peer?: string;
+  /** `Disconnected`: it waits for its program, whose connection is lost. */
+  readonly state: 'Connected' | 'Disconnected';
+  /** How often its connection was made again. */
+  readonly resumes: number;
   readonly startedAt: string;
   readonly vgpus: readonly {
     readonly gpu: string;

@@ -43,6 +43,8 @@ const program = z
   .catch(undefined); // Told by a connector for people to read: it is not worth a refusal.
 
 const channel = z.enum(['unix', 'tcp', 'vsock']);
+/** Whether the program's client is there, and how often it has come back. */
+const client = z.object({ connected: z.boolean(), resumes: z.int().min(0) });
 const peer = z.object({ kind: channel, address: z.string().max(256).nullish() });
 
 /** What the gateway asks for (native/control/README.md). Fields that we have no use for are not looked at. */
@@ -59,6 +61,7 @@ export const requests = {
   renew: z.object({ ticket: z.string().max(32_768), holderKey: z.string().max(64) }),
   /** Its program reaches this host over another channel now. */
   moved: z.object({ session: sessionId, peer }),
+  client: z.object({ session: sessionId, client }),
   inspect: z.object({ ticket, holder: z.string().max(64), container: container.nullish() }),
   sessionEnded: z.object({ session: sessionId, reason: z.string().max(64).nullish() }),
   sessions: z.object({
@@ -71,6 +74,7 @@ export const requests = {
           startedAt: z.int().min(0),
           program,
           channel,
+          client: client.optional(),
           container: admitted.nullish(),
         }),
       )

@@ -44,6 +44,11 @@ export function gatewayService(
       log.info('session moved', { session, channel: peer.kind });
       return {};
     },
+    client: async ({ session, client }) => {
+      registry.clientIs(session, client);
+      log.info(client.connected ? 'session resumed' : 'session waits for its client', { session });
+      return {};
+    },
     sessionEnded: async ({ session, reason }) => {
       const why = reason ?? 'Unknown';
       const ended = registry.remove(session, why);
@@ -147,6 +152,7 @@ function rebuilt(session: ReportedSession, ledgers: readonly LedgerOf[]): Sessio
     container: session.container ?? undefined,
     startedAt: new Date(session.startedAt * 1000),
     channel: session.channel,
+    client: session.client,
     peer: '',
     program: programOf(session.program),
   };

@@ -19,6 +19,12 @@ export interface ClaimReference {
 /** How a program reaches this node: a unix socket in clear, TCP and vsock under TLS from end to end. */
 export type Channel = 'unix' | 'tcp' | 'vsock';
 
+/** Whether the program's client is there, and how often it has come back. */
+export interface ClientState {
+  readonly connected: boolean;
+  readonly resumes: number;
+}
+
 /** A session that was admitted and has not ended. */
 export interface Session {
   /** 32 hexadecimal digits. */
@@ -31,6 +37,8 @@ export interface Session {
   readonly startedAt: Date;
   readonly channel: Channel;
   readonly peer: string;
+  /** Not told of before it was lost for the first time. */
+  readonly client?: ClientState | undefined;
   readonly program: { readonly pid?: number; readonly name?: string };
 }
 
@@ -45,6 +53,8 @@ export interface SessionRegistry {
   add(session: Session): void;
   /** Its program reaches the node another way now. */
   moved(id: string, channel: Channel, peer: string): void;
+  /** Its program's connection is lost, or was made again. */
+  clientIs(id: string, client: ClientState): void;
   remove(id: string, reason: string): Session | undefined;
   /** Forgets all sessions but these; those that were not known are taken in as `rebuild` has them. */
   replace(living: ReadonlySet<string>, rebuild: (id: string) => Session | undefined): void;
@@ -77,6 +87,10 @@ export function createSessionRegistry(told: SessionListener = () => undefined): 
     moved(id, channel, peer) {
       const known = sessions.get(id);
       if (known !== undefined) set(new Map(sessions).set(id, { ...known, channel, peer }));
+    },
+    clientIs(id, client) {
+      const known = sessions.get(id);
+      if (known !== undefined) set(new Map(sessions).set(id, { ...known, client }));
     },
     remove(id, reason) {
       const known = sessions.get(id);

@@ -49,13 +49,20 @@ function rows(sessions: readonly SessionView[], { wide, everywhere, now }: RowOp
     wide ? session.session : session.session.slice(0, 12),
     String(session.pid ?? ''),
     session.program ?? '',
-    session.channel,
+    session.state === 'Connected' ? session.channel : `${session.channel} (lost)`,
     memoryOf(session),
     computeOf(session),
     formatAge(now.getTime() - Date.parse(session.startedAt)),
-    ...(wide ? [session.vgpus.map(({ gpu }) => gpu).join(','), session.peer ?? '', containerOf(session)] : []),
+    ...(wide
+      ? [
+          session.vgpus.map(({ gpu }) => gpu).join(','),
+          session.peer ?? '',
+          containerOf(session),
+          String(session.resumes),
+        ]
+      : []),
   ];
-  const wideHeader = wide ? ['GPU', 'PEER', 'CONTAINER'] : [];
+  const wideHeader = wide ? ['GPU', 'PEER', 'CONTAINER', 'RESUMES'] : [];
   return [[...(everywhere ? ['NAMESPACE'] : []), ...header, ...wideHeader], ...sessions.map(row)];
 }
 

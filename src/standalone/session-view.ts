@@ -11,7 +11,7 @@ export function sessionViews(sessions: readonly Session[], usage: UsageSample): 
 }
 
 function viewOf(
-  { session, claim, program, channel, peer, startedAt, vgpus, container }: Session,
+  { session, claim, program, channel, peer, client, startedAt, vgpus, container }: Session,
   usage: UsageSample,
 ): SessionView {
   const own = usage.sessions.filter((of) => of.session === session);
@@ -24,6 +24,8 @@ function viewOf(
     ...(container === undefined ? {} : { container: { id: container.id, ...shareName(container) } }),
     channel,
     ...(peer === '' ? {} : { peer }),
+    state: client?.connected === false ? 'Disconnected' : 'Connected',
+    resumes: client?.resumes ?? 0,
     startedAt: startedAt.toISOString(),
     vgpus: vgpus.map((vgpu) => {
       const { memoryBytes, computePercent } = container?.share ?? vgpu;

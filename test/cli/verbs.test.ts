@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { SessionView } from '../../src/api/session-view.ts';
 import { VERSION } from '../../src/lib/version.ts';
 import { commandLineFixture, type CommandLineFixture } from '../support/command-line-fixture.ts';
 
@@ -166,13 +167,15 @@ describe('ticket', () => {
 
 describe('sessions', () => {
   test('shows what each program uses and may use', async () => {
-    fixture.sessions.push({
+    const session: SessionView = {
       session: '0123456789abcdef0123456789abcdef',
       namespace: 'default',
       claim: 'trainer',
       pid: 4711,
       program: './train',
       channel: 'unix',
+      state: 'Connected',
+      resumes: 0,
       startedAt: '2026-01-31T12:00:00Z',
       vgpus: [
         {
@@ -184,12 +187,21 @@ describe('sessions', () => {
           busyNs: '1',
         },
       ],
-    });
+    };
+    const remote: SessionView = {
+      ...session,
+      session: 'f'.repeat(32),
+      channel: 'tcp',
+      state: 'Disconnected',
+      resumes: 2,
+    };
+    fixture.sessions.push(session, remote);
     fixture.setTime(42);
     expect((await fixture.run(['sessions'])).stdout).toBe(
       [
-        'CLAIM     SESSION        PID    PROGRAM   CHANNEL   MEMORY    COMPUTE   AGE',
-        'trainer   0123456789ab   4711   ./train   unix      3Mi/2Gi   29%/30%   42s',
+        'CLAIM     SESSION        PID    PROGRAM   CHANNEL      MEMORY    COMPUTE   AGE',
+        'trainer   0123456789ab   4711   ./train   unix         3Mi/2Gi   29%/30%   42s',
+        'trainer   ffffffffffff   4711   ./train   tcp (lost)   3Mi/2Gi   29%/30%   42s',
         '',
       ].join('\n'),
     );

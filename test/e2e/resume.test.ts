@@ -3,6 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { SessionView } from '../../src/api/session-view.ts';
+import { eventually } from '../support/eventually.ts';
 import { startConnector, type ConnectorProcess } from '../support/connector-process.ts';
 import { claim, POOL } from '../support/objects.ts';
 import { startServe, type Serve } from '../support/serve.ts';
@@ -47,6 +49,13 @@ afterAll(async () => {
   rmSync(directory, { recursive: true, force: true });
 }, 60_000);
 
+async function shown(): Promise<SessionView> {
+  const { stdout } = await serve.cli(['sessions', '-o', 'json']);
+  const [session] = (JSON.parse(stdout) as { readonly items: readonly SessionView[] }).items;
+  if (session === undefined) throw new Error('there is no session');
+  return session;
+}
+
 async function computes(): Promise<void> {
   expect(await program.ask('echo')).toBe('ok');
   expect(await program.ask('histogram')).toBe('ok');
@@ -71,6 +80,17 @@ test.each([1, 10])(
   },
   60_000,
 );
+
+test('a session that waits for its program is shown as such, and how often it was resumed', async () => {
+  const before = await shown();
+  relay.fallSilent();
+  const waits = await eventually(shown, ({ state }) => state === 'Disconnected');
+  expect(waits.resumes).toBe(before.resumes);
+  relay.speak();
+  await computes();
+  const after = await eventually(shown, ({ state }) => state === 'Connected');
+  expect(after.resumes).toBeGreaterThan(before.resumes);
+}, 60_000);
 
 test('a session goes on when its connector was killed and its connection is cut', async () => {
   await connector.stop('SIGKILL');

@@ -268,6 +268,7 @@ impl Gateway {
                 "startedAt": session.kept.started_at,
                 "program": session.kept.program,
                 "channel": session.kept.channel,
+                "client": session.client.told(),
                 "container": session.kept.container,
             })
         });

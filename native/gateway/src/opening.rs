@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::connection::PeerKind;
 use crate::control::About;
 use crate::gateway::{AskedBackend, AskedSpawner, Gateway, PATIENCE};
-use crate::resuming::is_of_resumption;
+use crate::resuming::{Client, is_of_resumption};
 use crate::session::{Kept, Phase, Session, reason};
 use crate::trust::now_seconds;
 
@@ -95,6 +95,7 @@ impl Gateway {
             secret: String::new(),
             nonce: None,
             resumption: None,
+            client: Client::default(),
             deadline: None,
             connect_at: None,
             worker: None,
@@ -289,12 +290,14 @@ impl Gateway {
     }
 
     fn worker_says(&mut self, id: Token16, message: &Map<String, Value>) {
+        // In an event, or in a description after it.
+        self.note_client(id, message);
+        if is_of_resumption(message) || message.contains_key("event") {
+            return;
+        }
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        if is_of_resumption(message) {
-            return;
-        }
         let ok = message.get("ok").and_then(Value::as_bool).unwrap_or(false);
         if !ok {
             let refusal = Refusal::from_reply(message);

@@ -12,7 +12,7 @@ use aquifer_control::{info, tcp, warning};
 use serde_json::{Map, Value, json};
 
 use crate::connection::PeerKind;
-use crate::gateway::Gateway;
+use crate::gateway::{AskedBackend, Gateway, PATIENCE};
 use crate::session::{Phase, Session};
 
 /// A nonce that was not used within it is worthless.
@@ -86,6 +86,47 @@ impl Gateway {
                 session.connect_at = Some(Instant::now());
             }
         }
+    }
+}
+
+impl Gateway {
+    /// A worker says whether its client is there, and how often it has come back.
+    pub fn note_client(&mut self, id: Token16, message: &Map<String, Value>) {
+        let connected = message.get("connected").and_then(Value::as_bool);
+        let (Some(session), Some(connected)) = (self.sessions.get_mut(&id), connected) else {
+            return;
+        };
+        let resumes = message.get("resumes").and_then(Value::as_u64);
+        session.client = Client {
+            connected,
+            resumes: resumes.unwrap_or_default(),
+        };
+        let report =
+            json!({"op": "client", "session": id.to_string(), "client": session.client.told()});
+        let _ = self.backend.ask(report, AskedBackend::Report, PATIENCE);
+    }
+}
+
+/// What a session's worker says of its client.
+#[derive(Clone, Copy)]
+pub struct Client {
+    connected: bool,
+    resumes: u64,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self {
+            connected: true,
+            resumes: 0,
+        }
+    }
+}
+
+impl Client {
+    /// As the backend is told.
+    pub fn told(&self) -> Value {
+        json!({"connected": self.connected, "resumes": self.resumes})
     }
 }
 

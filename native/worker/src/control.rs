@@ -1,23 +1,22 @@
 //! The control socket: the gateway asks what the worker is and hands it the data connection, and where that can be lost, later
 //! ones. JSON lines of at most 64 KiB.
 
+use crate::bulletin::Bulletin;
 use crate::config::MAX_LINE;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::io::{self, Write};
+use std::net::Shutdown;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// Connections that are served at once: the gateway has one, and its successor another.
 const MOST_CONNECTIONS: usize = 8;
 /// How long an answer may take to be written before its connection is given up.
 const WRITE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
-
-/// What `describe` answers beside `ok`.
-pub type Description = Arc<Mutex<Map<String, Value>>>;
 
 /// Listens at `path`, for the owner alone. A path too long for a socket address is reached through its directory.
 pub fn listen(path: &Path) -> io::Result<UnixListener> {
@@ -46,7 +45,7 @@ struct Peer {
 /// description says that the session is resumable.
 pub fn serve(
     listener: UnixListener,
-    description: Description,
+    bulletin: Arc<Bulletin>,
     attached: SyncSender<OwnedFd>,
 ) -> io::Result<()> {
     let run = move || {
@@ -68,15 +67,21 @@ pub fn serve(
             let readable: Vec<bool> = entries[1..].iter().map(|it| it.revents != 0).collect();
             let mut at = 0;
             peers.retain_mut(|peer| {
-                let kept = !readable[at] || hear(peer, &description, &attached).is_ok();
+                let kept = !readable[at] || hear(peer, &bulletin, &attached).is_ok();
                 at += 1;
+                if !kept {
+                    // The bulletin has the stream as well.
+                    let _ = peer.stream.shutdown(Shutdown::Both);
+                }
                 kept
             });
             if entries[0].revents != 0
                 && let Ok((stream, _)) = listener.accept()
                 && peers.len() < MOST_CONNECTIONS
                 && stream.set_write_timeout(Some(WRITE_TIMEOUT)).is_ok()
+                && let Ok(reader) = stream.try_clone()
             {
+                bulletin.add_reader(reader);
                 peers.push(Peer {
                     stream,
                     line: Vec::new(),
@@ -92,11 +97,7 @@ pub fn serve(
         .map(|_| ())
 }
 
-fn hear(
-    peer: &mut Peer,
-    description: &Description,
-    attached: &SyncSender<OwnedFd>,
-) -> io::Result<()> {
+fn hear(peer: &mut Peer, bulletin: &Bulletin, attached: &SyncSender<OwnedFd>) -> io::Result<()> {
     let mut bytes = [0u8; 4096];
     let (count, descriptor) = receive(peer.stream.as_raw_fd(), &mut bytes)?;
     if count == 0 {
@@ -106,7 +107,7 @@ fn hear(
     peer.line.extend_from_slice(&bytes[..count]);
     while let Some(end) = peer.line.iter().position(|it| *it == b'\n') {
         let line: Vec<u8> = peer.line.drain(..=end).collect();
-        let answer = answer(&line, &mut peer.descriptor, description, attached);
+        let answer = answer(&line, &mut peer.descriptor, bulletin, attached);
         if let Some(answer) = answer {
             peer.stream
                 .write_all((answer.to_string() + "\n").as_bytes())?;
@@ -122,7 +123,7 @@ fn hear(
 fn answer(
     line: &[u8],
     descriptor: &mut Option<OwnedFd>,
-    description: &Description,
+    bulletin: &Bulletin,
     attached: &SyncSender<OwnedFd>,
 ) -> Option<Value> {
     if line.trim_ascii().is_empty() {
@@ -140,7 +141,7 @@ fn answer(
         return None;
     }
     let id = request.get("id").cloned().unwrap_or(Value::Null);
-    let mut known = description.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut known = bulletin.known();
     match request.get("op").and_then(Value::as_str) {
         Some("describe") => {
             let mut reply = known.clone();

@@ -1,6 +1,7 @@
 //! Where a client whose connection was lost comes back to. The gateway hands connections over; who shows the secret that the
 //! worker gave last has the session, and gets another secret, so that each works once.
 
+use crate::bulletin::Bulletin;
 use crate::handshake::{equal, read_first};
 use crate::outbox::Outbox;
 use crate::process::log;
@@ -40,11 +41,13 @@ pub struct Door {
     state: Mutex<State>,
     came: Condvar,
     grace: Duration,
+    /// Tells who is interested whether the client is there.
+    pub bulletin: Arc<Bulletin>,
 }
 
 impl Door {
     /// A door with its first secret. A client has `grace` to come back.
-    pub fn new(grace: Duration) -> io::Result<Door> {
+    pub fn new(grace: Duration, bulletin: Arc<Bulletin>) -> io::Result<Door> {
         let state = Mutex::new(State {
             secret: random_secret()?,
             next: None,
@@ -54,6 +57,7 @@ impl Door {
             state,
             came: Condvar::new(),
             grace,
+            bulletin,
         })
     }
 
@@ -64,10 +68,6 @@ impl Door {
     /// The secret that the client is to be told.
     pub fn secret(&self) -> [u8; 32] {
         self.state().secret
-    }
-
-    pub fn grace(&self) -> Duration {
-        self.grace
     }
 
     /// Waits for the client; none when it does not come in time.
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     fn door() -> Door {
-        Door::new(Duration::from_millis(1)).unwrap()
+        Door::new(Duration::from_millis(1), Arc::default()).unwrap()
     }
 
     #[test]

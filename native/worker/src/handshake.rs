@@ -1,5 +1,6 @@
 //! The first frames of a connection: the worker's Hello, the client's Attach, the worker's Facts.
 
+use crate::bulletin::Bulletin;
 use crate::calls::read;
 use crate::config::{Config, Transport};
 use crate::door::Door;
@@ -76,6 +77,7 @@ pub fn greet(
     prepared: Prepared,
     descriptor: OwnedFd,
     key: Option<&SessionKey>,
+    bulletin: Arc<Bulletin>,
 ) -> Result<(Session, FrameReader), End> {
     let connection = match (config.transport, key) {
         (Transport::Unix, _) => Connection::plain(descriptor),
@@ -125,7 +127,7 @@ pub fn greet(
         vgpus,
     } = prepared;
     let door = match config.transport {
-        Transport::Tls => Some(open_door(&outbox, config.grace_seconds)?),
+        Transport::Tls => Some(open_door(&outbox, config.grace_seconds, bulletin)?),
         // A worker's own socket cannot be lost.
         Transport::Unix => None,
     };
@@ -136,8 +138,12 @@ pub fn greet(
 }
 
 /// From here on the session outlives its connection.
-fn open_door(outbox: &Outbox, grace_seconds: u64) -> Result<Arc<Door>, End> {
-    let door = Door::new(Duration::from_secs(grace_seconds))?;
+fn open_door(
+    outbox: &Outbox,
+    grace_seconds: u64,
+    bulletin: Arc<Bulletin>,
+) -> Result<Arc<Door>, End> {
+    let door = Door::new(Duration::from_secs(grace_seconds), bulletin)?;
     outbox.outlive();
     let resumable = Resumable {
         secret: door.secret(),

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod budget;
+pub mod bulletin;
 mod calls;
 mod code;
 pub mod config;

@@ -1,6 +1,7 @@
 //! `worker`: one session, configured by one line on standard input; or `worker --inventory`.
 
 use aquifer_protocol::SessionKey;
+use aquifer_worker::bulletin::Bulletin;
 use aquifer_worker::config::{Config, MAX_LINE, Transport};
 use aquifer_worker::process::{confine, log};
 use aquifer_worker::session::End;
@@ -8,8 +9,8 @@ use aquifer_worker::{control, handshake, inventory, watch};
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 const HELP: &str = "\
@@ -165,14 +166,15 @@ fn run(config: &Config) -> Result<End, String> {
     }
     description.insert("resumable".into(), key.is_some().into());
     let (sender, receiver) = sync_channel(MOST_WAITING);
-    control::serve(listener, Arc::new(Mutex::new(description)), sender)
+    let bulletin = Arc::new(Bulletin::new(description));
+    control::serve(listener, bulletin.clone(), sender)
         .map_err(|error| format!("no thread for control: {error}"))?;
     let attached = receiver.recv_timeout(Duration::from_secs(config.idle_seconds));
     let prepared = prepared?;
     let descriptor = attached
         .map_err(|_| format!("no data connection came within {} s", config.idle_seconds))?;
     let (mut session, mut reader) =
-        match handshake::greet(config, prepared, descriptor, key.as_ref()) {
+        match handshake::greet(config, prepared, descriptor, key.as_ref(), bulletin) {
             Ok(greeted) => greeted,
             Err(end) => return Ok(end),
         };

@@ -171,6 +171,7 @@ impl Session {
         self.leave_meters();
         self.gpus.iter_mut().for_each(|it| it.meter.hand_over());
         self.publish(now_ns());
+        door.bulletin.client_is(false);
         let Some(newcomer) = door.wait() else {
             return Err(End::Abandoned);
         };
@@ -192,6 +193,7 @@ impl Session {
         self.unacknowledged_bytes = 0;
         self.received = newcomer.received as u32;
         self.unsettled = Some(resumed.secret);
+        door.bulletin.client_is(true);
         Ok(())
     }
 
