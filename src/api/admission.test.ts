@@ -48,7 +48,7 @@ describe('admit', () => {
       'spec.resources.memry: unknown field; did you mean "memory"?',
     ]);
     expect(refusal(claim({ color: 'red' }))).toEqual([
-      'spec.color: unknown field; known here: poolName, vgpus, resources, mode, access, vgpuPlacement, gpuSelector, slices, nested',
+      'spec.color: unknown field; known here: poolName, vgpus, resources, mode, access, vgpuPlacement, gpuSelector, slices, nested, gracePeriodSeconds',
     ]);
     expect(refusal({ ...claim({}), metadata: { name: 'x', namespace: 'y', lables: {} } })).toEqual([
       'metadata.lables: unknown field; did you mean "labels"?',

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { DeepReadonly } from './meta.ts';
-import { MAX_SHARES, MAX_VGPUS } from './vgpu-claim.ts';
+import { MAX_GRACE_SECONDS, MAX_SHARES, MAX_VGPUS } from './vgpu-claim.ts';
 
 /** `typ` of a ticket's header: no other kind of signed document can be taken for one. */
 export const TICKET_TYPE = 'aquifer-ticket+jwt';
@@ -45,6 +45,7 @@ export const ticketPayloadSchema = z.object({
     .min(1)
     .max(MAX_VGPUS),
   maxSessions: z.int().min(1),
+  gracePeriodSeconds: z.int().min(1).max(MAX_GRACE_SECONDS).exactOptional(),
   nested: z
     .object({
       shares: z

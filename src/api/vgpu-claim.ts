@@ -11,6 +11,9 @@ export const MAX_SESSIONS = 64;
 
 export const MAX_SHARES = 16;
 
+/** A day: longer than that nobody waits for a host. */
+export const MAX_GRACE_SECONDS = 86_400;
+
 const computeSchema = z
   .int()
   .min(1)
@@ -116,6 +119,16 @@ export const vgpuClaimSpecSchema = z
       .meta({ description: 'Which GPUs of the pool will do. Without it all do.' }),
     slices: slicesSchema.exactOptional(),
     nested: nestedSchema.exactOptional(),
+    gracePeriodSeconds: z
+      .int()
+      .min(1)
+      .max(MAX_GRACE_SECONDS)
+      .exactOptional()
+      .meta({
+        description:
+          'For how long a session whose connection over a network is lost waits for its program to come back; 120 where unsaid. ' +
+          'It keeps its share meanwhile.',
+      }),
   })
   .meta({ description: 'What is asked for.' });
 

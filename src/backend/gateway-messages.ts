@@ -30,6 +30,7 @@ const ticket = z.object({
     .min(1)
     .max(64),
   maxSessions: z.int().min(1),
+  gracePeriodSeconds: z.int().min(1).max(86_400).optional(),
   nested: z
     .object({ shares: z.array(share).max(64), defaultShare: z.string().max(64).optional(), oversubscribe: z.boolean() })
     .optional(),

@@ -102,7 +102,8 @@ async function admitSession(deps: GatewayServiceDeps, request: Admit): Promise<J
   log.info('session admitted', { session, object: nameOf(ticket) });
   const { ledgers: ledgerDir, turns: turnsDir, driver, environment } = workers;
   const { vgpus } = admitted;
-  const worker = { vgpus, ...workerShare(admitted.container), ledgerDir, turnsDir, driver, environment };
+  const grace = ticket.gracePeriodSeconds === undefined ? {} : { graceSeconds: ticket.gracePeriodSeconds };
+  const worker = { vgpus, ...grace, ...workerShare(admitted.container), ledgerDir, turnsDir, driver, environment };
   return { worker, ...(admitted.container === undefined ? {} : { container: admitted.container }) };
 }
 

@@ -30,12 +30,10 @@ beforeAll(async () => {
   serve = await startServe();
   const applied = await serve.cli(['apply', '-f', '-'], { stdin: [POOL, claim('trainer', '512Mi', 40)].join('---\n') });
   expect(applied).toMatchObject({ code: 0, stderr: '' });
-  ticket = join(directory, 'ticket.json');
   const printed = JSON.parse((await serve.cli(['ticket', 'trainer'])).stdout) as TicketFile;
   const tcp = printed.endpoints.find(({ address }) => !address.startsWith('vsock:'));
   relay = await relayTo(Number(tcp?.address.split(':').at(-1)));
-  const endpoints = [{ node: tcp?.node, address: `127.0.0.1:${relay.port}` }];
-  writeFileSync(ticket, JSON.stringify({ ...printed, endpoints }));
+  ticket = await ticketByRelay('trainer');
   connector = await start();
   program = await startSessionAt(socket(), compileSessionProgram(directory));
   expect(await program.ask('histogram')).toBe('ok');
@@ -48,6 +46,15 @@ afterAll(async () => {
   await serve[Symbol.asyncDispose]();
   rmSync(directory, { recursive: true, force: true });
 }, 60_000);
+
+/** A ticket whose gateway is reached through the relay. */
+async function ticketByRelay(name: string): Promise<string> {
+  const printed = JSON.parse((await serve.cli(['ticket', name])).stdout) as TicketFile;
+  const endpoints = printed.endpoints.slice(0, 1).map(({ node }) => ({ node, address: `127.0.0.1:${relay.port}` }));
+  const file = join(directory, `${name}.json`);
+  writeFileSync(file, JSON.stringify({ ...printed, endpoints }));
+  return file;
+}
 
 async function shown(): Promise<SessionView> {
   const { stdout } = await serve.cli(['sessions', '-o', 'json']);
@@ -90,6 +97,23 @@ test('a session that waits for its program is shown as such, and how often it wa
   await computes();
   const after = await eventually(shown, ({ state }) => state === 'Connected');
   expect(after.resumes).toBeGreaterThan(before.resumes);
+}, 60_000);
+
+test('a session that is not resumed within the grace period of its claim is over at both ends', async () => {
+  const manifest = claim('hasty', '64Mi', 10).replace('spec: {', 'spec: {gracePeriodSeconds: 1, ');
+  expect(await serve.cli(['apply', '-f', '-'], { stdin: manifest })).toMatchObject({ code: 0, stderr: '' });
+  const at = join(directory, 'hasty.sock');
+  const hasty = await startConnector(await ticketByRelay('hasty'), at, join(directory, 'hasty'));
+  const lost = await startSessionAt(at, join(directory, 'session'));
+  expect(await lost.ask('echo')).toBe('ok');
+  relay.fallSilent();
+  expect(await lost.ask('echo')).toBe('CUDA_ERROR_DEVICE_UNAVAILABLE');
+  const listed = async (): Promise<string> => (await serve.cli(['sessions', 'hasty', '-o', 'name'])).stdout;
+  await eventually(listed, (sessions) => sessions === '');
+  relay.speak();
+  await lost.end();
+  await hasty.stop('SIGTERM');
+  await computes();
 }, 60_000);
 
 test('a session goes on when its connector was killed and its connection is cut', async () => {

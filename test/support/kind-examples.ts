@@ -115,6 +115,7 @@ export const fullExamples: Readonly<Record<Kind, JsonObject>> = {
       vgpuPlacement: 'Shared',
       gpuSelector: { model: ['Aquifer Software GPU', 'NVIDIA A'], minMemory: '8Gi' },
       slices: { count: 30, nodeName: 'gpu-1' },
+      gracePeriodSeconds: 60,
       nested: {
         shares: [{ name: 'small', memory: '2Gi', compute: 10, maxSessions: 4 }],
         defaultShare: 'small',

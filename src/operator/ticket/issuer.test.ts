@@ -82,6 +82,13 @@ describe('a ticket', () => {
     ]);
   });
 
+  test('says for how long a lost program is waited for, where the claim does', () => {
+    const patient = claimOf('trainer', { spec: { gracePeriodSeconds: 7 }, status: boundTo() });
+    const { issuer, payloadOf } = issuing({ claimForTicket: () => ok(patient) });
+    const payload = payloadOf(given(issuer.sign(wish)));
+    expect(payload.ok && payload.value.gracePeriodSeconds).toBe(7);
+  });
+
   test('says what the claim has, for whom, and until when', () => {
     const { issuer, payloadOf } = issuing();
     const payload = payloadOf(given(issuer.sign({ ...wish, holderKey: alice, lifetimeSeconds: 60 })));

@@ -125,11 +125,15 @@ function issue(options: IssuerOptions, claim: VGPUClaim, { holderKey, iat, lifet
       computePercent: compute,
     })),
     maxSessions: Math.min(maxSessions, claim.spec.nested?.maxSessions ?? maxSessions),
+    ...graceOf(claim),
     ...division(claim),
     ...(holderKey === undefined ? {} : { cnf: { jwk: { kty: 'OKP', crv: 'Ed25519', x: holderKey } } }),
   };
   return { text: signTicket(payload, key), payload, claim };
 }
+
+const graceOf = ({ spec: { gracePeriodSeconds } }: VGPUClaim): Pick<TicketPayload, 'gracePeriodSeconds'> =>
+  gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds };
 
 function division({ spec: { nested } }: VGPUClaim): Pick<TicketPayload, 'nested'> {
   if (nested === undefined) return {};
