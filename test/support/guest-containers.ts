@@ -47,15 +47,25 @@ export async function startPlainContainer(id: string): Promise<PlainContainer> {
     async [Symbol.asyncDispose]() {
       killAll(cgroup);
       await first.ended;
+      // A process that is killed is listed no more some time before its cgroup can go.
       await eventually(
-        () => readFileSync(join(cgroup, 'cgroup.procs'), 'utf8'),
-        (text) => text === '',
+        () => isRemoved(cgroup),
+        (removed) => removed,
       );
-      rmdirSync(cgroup);
     },
   };
 }
 
 function killAll(cgroup: string): void {
   writeFileSync(join(cgroup, 'cgroup.kill'), '1');
+}
+
+function isRemoved(cgroup: string): boolean {
+  try {
+    rmdirSync(cgroup);
+    return true;
+  } catch (error) {
+    if (Reflect.get(Object(error), 'code') === 'EBUSY') return false;
+    throw error;
+  }
 }

@@ -73,7 +73,7 @@ fn install(from: &Path, to: &Path) -> std::io::Result<()> {
     for name in INSTALLED {
         let target = to.join(name);
         std::fs::create_dir_all(target.parent().unwrap_or(to))?;
-        let fresh = target.with_added_extension("new");
+        let fresh = to.join(format!("{name}.new"));
         std::fs::copy(from.join(name), &fresh)?;
         std::fs::rename(&fresh, &target)?;
     }
