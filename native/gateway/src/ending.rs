@@ -16,9 +16,11 @@ use crate::session::{Kept, Phase, reason};
 
 /// From asking for an end to making it: the spawner itself takes a second.
 const KILL_WITHIN: Duration = Duration::from_secs(3);
+/// How long a worker may take to end with its connection when its program has: then what the program did is counted to the last.
+const END_WITHIN: Duration = Duration::from_millis(500);
 
 impl Gateway {
-    /// Ends a session: its worker is asked to, then made to.
+    /// Ends a session: its worker is asked to, then made to; one whose program has ended may end by itself.
     pub fn end_session(&mut self, id: Token16, why: &'static str) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
@@ -29,16 +31,28 @@ impl Gateway {
         session.ending = Some(why);
         info!("session is being ended", session = id, reason = why);
         // Before there is a worker the end comes with the answer that is waited for.
-        if session.process.is_some() {
-            session.deadline = Some(Instant::now() + KILL_WITHIN);
-            let request = json!({"op": "kill", "session": id.to_string()});
-            if self
-                .spawner
-                .ask(request, AskedSpawner::Kill(id), KILL_WITHIN)
-                .is_err()
-            {
-                self.kill_directly(id);
-            }
+        if session.process.is_none() {
+            return;
+        }
+        if why == reason::PROGRAM_EXITED && session.phase == Phase::Attached {
+            session.deadline = Some(Instant::now() + END_WITHIN);
+        } else {
+            self.kill(id);
+        }
+    }
+
+    fn kill(&mut self, id: Token16) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        session.is_killed = true;
+        session.deadline = Some(Instant::now() + KILL_WITHIN);
+        let request = json!({"op": "kill", "session": id.to_string()});
+        let asked = self
+            .spawner
+            .ask(request, AskedSpawner::Kill(id), KILL_WITHIN);
+        if asked.is_err() {
+            self.kill_directly(id);
         }
     }
 
@@ -183,6 +197,7 @@ impl Gateway {
             .is_some_and(|(process, _)| process.is_alive());
         match (session.ending, session.phase) {
             (Some(why), _) if !lives => self.finish(id, why, Value::Null),
+            (Some(_), _) if !session.is_killed => self.kill(id),
             (Some(_), _) => {
                 session.deadline = Some(Instant::now() + KILL_WITHIN);
                 self.kill_directly(id);

@@ -101,6 +101,7 @@ impl Gateway {
             worker: None,
             process: None,
             ending: None,
+            is_killed: false,
             worker_token,
             life_token,
         }

@@ -69,6 +69,8 @@ pub struct Session {
     pub process: Option<(ProcessId, PidFd)>,
     /// Why it is being ended, from the moment that it is.
     pub ending: Option<&'static str>,
+    /// Whether the spawner was asked to end its worker.
+    pub is_killed: bool,
     /// Tokens of the worker's socket and of its pidfd in the event loop.
     pub worker_token: u64,
     pub life_token: u64,

@@ -159,6 +159,8 @@ impl Session {
                 (outcome, _) => outcome,
             };
             if let Err(end) = outcome {
+                // The program may have ended on an error that only the thread that waited has seen.
+                let _ = self.poll_meters();
                 self.publish(now_ns());
                 return end;
             }

@@ -107,8 +107,6 @@ struct Shared {
     line: Mutex<Line>,
     came: Condvar,
     left: Condvar,
-    /// The first sticky error that a wait ended with, by raw context.
-    failed: Mutex<Option<(usize, CUresult)>>,
 }
 
 /// The threads that wait.
@@ -126,7 +124,6 @@ impl Waiters {
                 line,
                 came,
                 left,
-                failed: Mutex::default(),
             }),
         }
     }
@@ -165,16 +162,6 @@ impl Waiters {
     /// Jobs that are not taken up yet.
     pub fn in_line(&self) -> usize {
         self.shared.line().jobs.len()
-    }
-
-    /// A sticky error that some wait ended with since this was asked last, and its context.
-    pub fn failed(&self) -> Option<(CUcontext, CUresult)> {
-        let mut failed = self
-            .shared
-            .failed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        failed.take().map(|it| (it.0 as CUcontext, it.1))
     }
 }
 
@@ -223,12 +210,6 @@ impl Shared {
                     &[],
                 );
             }
-        }
-        if let Err(result) = outcome
-            && crate::driver::is_sticky(result)
-        {
-            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-            failed.get_or_insert((job.context as usize, result));
         }
         job.answer.push(&self.outbox, outcome);
         // The loop finds a broken connection by itself.
