@@ -4,7 +4,7 @@ import type { GuestHost } from './guest-host.ts';
 import type { Guest } from './guest.ts';
 import { startJob, type Job } from './job.ts';
 
-const GATEWAY_PORT = 9960;
+export const GATEWAY_PORT = 9960;
 const READY_MS = 120_000;
 const TICKET = '/etc/aquifer/ticket.json';
 const SOCKET = '/run/aquifer/session.sock';

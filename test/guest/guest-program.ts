@@ -10,7 +10,7 @@ export interface GuestProgram {
   ask(command: string): Promise<string>;
   /** Tells it without waiting for the answer. */
   tell(command: string): Promise<void>;
-  /** The next answer to what it was told. */
+  /** Its answer to what it was told. */
   answer(): Promise<string>;
   /** Closes its standard input, at which it ends. */
   end(): Promise<{ readonly code: number; readonly output: string }>;
@@ -24,16 +24,19 @@ export async function startGuestProgram(guest: Guest, name: string, socket: stri
   const settings = `AQUIFER_SOCKET=${socket} LD_LIBRARY_PATH=/usr/local/lib/aquifer/client`;
   await guest.exec(`mkdir -p ${JOBS}; mkfifo ${input}; sleep 100000 2>/dev/null >${input} & echo $! >${input}.pid`);
   const job = await startJob(guest, name, `${settings} exec ${program} ${kernels} <${input} 2>${errors}`);
-  let lines = 0;
+  /** How many lines it had said when it was told something. */
+  let said = 0;
   const answer = async (): Promise<string> => {
-    lines += 1;
-    const waits = `for i in $(seq ${PATIENCE_SECONDS * 5}); do [ $(wc -l <${output}) -ge ${lines} ] || [ -e ${JOBS}/${name}.code ] && break; sleep 0.2; done`;
-    const said = await guest.exec(`${waits}; sed -n ${lines}p ${output}`, (PATIENCE_SECONDS + 60) * 1000);
-    if (said === '')
+    const isThere = `[ $(wc -l <${output}) -gt ${said} ] || [ -e ${JOBS}/${name}.code ]`;
+    const waits = `for i in $(seq ${PATIENCE_SECONDS * 5}); do ${isThere} && break; sleep 0.2; done`;
+    const line = await guest.exec(`${waits}; sed -n ${said + 1}p ${output}`, (PATIENCE_SECONDS + 60) * 1000);
+    if (line === '')
       throw new Error(`${name} does not answer; it said:\n${await guest.exec(`cat ${output} ${errors}`)}`);
-    return said.trimEnd();
+    return line.trimEnd();
   };
-  const tell = async (command: string): Promise<void> => void (await guest.exec(`echo '${command}' >${input}`));
+  const tell = async (command: string): Promise<void> => {
+    said = Number(await guest.exec(`wc -l <${output}; echo '${command}' >${input}`));
+  };
   const greeting = await answer();
   if (!greeting.startsWith('vGPU: ')) throw new Error(`${name} says ${JSON.stringify(greeting)}`);
   return {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { RUNTIMES, startContainer } from './containers.ts';
+import { startContainer } from './containers.ts';
 import { GuestHost } from './guest-host.ts';
 import type { Guest } from './guest.ts';
 import { startJob } from './job.ts';
@@ -30,15 +30,11 @@ test('a file arrives as it is, and what a command says and how it ends is told',
   expect({ code, content: Buffer.from(output, 'base64') }).toEqual({ code: 7, content });
 }, 120_000);
 
-test.each(RUNTIMES)(
-  '%s runs a nested container',
-  async (runtime) => {
-    const command = ['sh', '-c', 'id; ls /usr/local/bin; exit 3'];
-    const container = await startContainer(guest, { name: `hello-${runtime}`, runtime, command });
-    expect(await container.ended()).toEqual({ code: 3, output: expect.stringMatching(/uid=0.*matmul/s) });
-  },
-  300_000,
-);
+test('a nested container runs', async () => {
+  const command = ['sh', '-c', 'id; ls /usr/local/bin; exit 3'];
+  const container = await startContainer(guest, { name: 'hello', runtime: 'crun', command });
+  expect(await container.ended()).toEqual({ code: 3, output: expect.stringMatching(/uid=0.*matmul/s) });
+}, 300_000);
 
 test.each(['shared', 'stop', 'shared', 'stop'] as const)(
   'what runs in the guest runs on after a migration (%s)',
