@@ -9,6 +9,7 @@ command -v qemu-system-x86_64 >/dev/null || debian+=(qemu-system-x86)
 command -v mkfs.ext4 >/dev/null || debian+=(e2fsprogs)
 command -v ip >/dev/null || debian+=(iproute2)
 command -v xz >/dev/null || debian+=(xz-utils)
+command -v ssh >/dev/null || debian+=(openssh-client)
 command -v cc >/dev/null || debian+=(gcc libc6-dev)
 if ((${#debian[@]})); then
   echo "installing Debian packages: ${debian[*]}"

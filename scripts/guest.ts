@@ -1,12 +1,15 @@
 /** `make guest-up` and what one does with guests by hand. GUEST (1 when not set) chooses among several. */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { findAcceleration } from '../test/guest/acceleration.ts';
 import { GuestHost } from '../test/guest/guest-host.ts';
 import type { Guest } from '../test/guest/guest.ts';
 import { KERNEL_SERIES } from '../test/guest/packages.ts';
+import { ensureGuestParts } from '../test/guest/parts.ts';
 
 const USAGE = `usage: node scripts/guest.ts VERB
   up [COUNT]              build what is missing and boot guests; KERNEL=${KERNEL_SERIES.join('|')}
+  build                   only build what is missing of all that guests are made of
   down                    end them and remove all that they were
   exec COMMAND            run a command line in the guest
   copy FILE PATH          put a small file into the guest
@@ -23,6 +26,7 @@ const guest = (): Guest => GuestHost.attach().guest(index);
 
 const VERBS: Readonly<Record<string, () => Promise<void>>> = {
   up,
+  build: () => findAcceleration(ensureGuestParts()).then(() => undefined),
   down: () => GuestHost.attach().down(),
   exec,
   copy: async () => guest().write(words[1] ?? '', readFileSync(words[0] ?? '')),

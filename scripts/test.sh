@@ -32,6 +32,9 @@ run end-to-end npm test --silent -- --selectProjects e2e --runInBand --forceExit
 run api-server npm test --silent -- --selectProjects api-server --runInBand --forceExit
 # Two clusters at once: most of the time nodes wait for something.
 run cluster as_root npm test --silent -- --selectProjects cluster --maxWorkers=2 --forceExit
+# A guest is one emulated processor.
+as_root node scripts/guest.ts build
+run guest as_root npm test --silent -- --selectProjects guest --maxWorkers=2 --forceExit
 run glibc scripts/check-glibc.sh
 run fuzz scripts/fuzz.sh 60
 run kernels scripts/check-ptx.sh

@@ -14,6 +14,8 @@ const FOLDERS = [
   'root',
   'etc/cdi',
   'etc/containers',
+  'etc/dropbear',
+  'etc/systemd/system',
   'var/lib/containers',
   'var/tmp',
 ];
@@ -33,6 +35,7 @@ export function fillRoot(root: string): void {
   install(root, 'storage.conf', 'etc/containers');
   writeFileSync(join(root, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\n');
   writeFileSync(join(root, 'etc/group'), 'root:x:0:\n');
+  writeFileSync(join(root, 'etc/shells'), '/bin/sh\n');
   writeFileSync(join(root, 'etc/hosts'), '127.0.0.1 localhost\n');
   writeFileSync(join(root, 'etc/resolv.conf'), '');
   execFileSync('ldconfig', ['-r', root]);
