@@ -47,6 +47,14 @@ export const goals: Readonly<Record<string, Readonly<Record<string, readonly Goa
     'burst-60': [atMost('ratio', 1.25)],
     'plugin-start': [atMost('p50', 500)],
   },
+  guest: {
+    'launch-enqueue.tap': [atMost('ratio', 1.25)],
+    'synchronize.tap': [atMost('ratio', 1.5)],
+    'copy-h2d-64m.tap': [atMost('ratio', 1.25)],
+    'copy-d2h-64m.tap': [atMost('ratio', 1.25)],
+    'nested-over-root': [atMost('ratio', 1.1)],
+    'container-start': [atMost('p50', 500)],
+  },
   memory: {
     serve: [atMost('value', 128 * MIB)],
     worker: [atMost('value', 12 * MIB)],

@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { goals } from './goals.ts';
 import { meets, type BenchResult } from './result.ts';
 
-const SUITES = ['allocator', 'softgpu', 'dataplane', 'shares', 'memory', 'claims', 'pods'] as const;
+const SUITES = ['allocator', 'softgpu', 'dataplane', 'shares', 'memory', 'claims', 'pods', 'guest'] as const;
 
 /** A suite is a module bench/<suite>.ts that exports `measure`; progress goes to stderr. */
 interface Suite {

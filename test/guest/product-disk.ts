@@ -8,6 +8,7 @@ import { compileSessionProgram } from '../support/session-program.ts';
 import type { GuestParts } from './parts.ts';
 import { writeDisk } from './root-image.ts';
 
+const BENCH = join(PREFIX, '../../native/target/release/aquifer-bench');
 /** What a guest's owner installs. */
 const PRODUCT = ['bin/aquifer-connector', 'libexec/aquifer/container-hook', 'lib/aquifer/client'];
 /** The image that podman loads. */
@@ -15,6 +16,8 @@ export const PROGRAMS_IMAGE = 'aquifer.test/programs:1';
 /** Where the disk has it, and its root for whoever needs no image. */
 export const PROGRAMS_ARCHIVE = '/usr/local/share/programs.tar';
 export const PROGRAMS_ROOT = '/usr/local/share/programs';
+/** The program of the data plane's benchmark. */
+export const BENCH_PROGRAM = '/usr/local/libexec/aquifer-bench';
 /** Where containers have the kernels. */
 export const CONTAINER_KERNELS = '/usr/local/share/kernels';
 
@@ -30,6 +33,7 @@ export async function writeProductDisk(parts: GuestParts, image: string): Promis
   try {
     const disk = join(folder, 'disk');
     for (const path of PRODUCT) cpSync(join(PREFIX, path), join(disk, path), { recursive: true });
+    cpSync(BENCH, join(disk, 'libexec/aquifer-bench'));
     const root = join(disk, 'share/programs');
     fillContainer(parts, root);
     await writeOciArchive(
@@ -53,6 +57,6 @@ function fillContainer({ containerBase, busybox }: GuestParts, root: string): vo
   cpSync(KERNELS, join(root, CONTAINER_KERNELS), { recursive: true });
   copyFileSync(busybox, join(bin, 'busybox'));
   chmodSync(join(bin, 'busybox'), 0o755);
-  for (const applet of ['sh', 'cat', 'sleep', 'ls', 'env', 'id']) symlinkSync('busybox', join(bin, applet));
+  for (const applet of ['sh', 'cat', 'sleep', 'ls', 'env', 'id', 'true']) symlinkSync('busybox', join(bin, applet));
   mkdirSync(join(root, 'run/aquifer'), { recursive: true });
 }

@@ -1,5 +1,5 @@
 //! Measures the data plane from where a program stands. `aquifer-bench unix` and `tls` are run by `aquifer run`, `direct` with
-//! the GPU's own driver; prints one JSON object a line. bench/dataplane.ts arranges all this.
+//! the GPU's own driver, `tap` in a guest; prints one JSON object a line. bench/dataplane.ts and bench/guest.ts arrange all this.
 
 mod copies;
 mod driver;
@@ -51,12 +51,13 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
-        [over @ ("direct" | "unix" | "tls")] => measure(over, None),
-        [over @ ("direct" | "unix" | "tls"), part] => measure(over, Some(part)),
+        [over @ ("direct" | "unix" | "tls" | "tap")] => measure(over, None),
+        [over @ ("direct" | "unix" | "tls" | "tap"), part] => measure(over, Some(part)),
+        ["listen", address] => Raw::listen(address).map_err(|error| error.to_string()),
         // What this program starts itself with.
         ["open"] => opening::open(),
         ["peer", over] => raw::peer::serve(over).map_err(|error| error.to_string()),
-        _ => Err("usage: aquifer-bench direct|unix|tls [PART]".to_owned()),
+        _ => Err("usage: aquifer-bench direct|unix|tls|tap [PART] | listen ADDRESS".to_owned()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

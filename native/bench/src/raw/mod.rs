@@ -21,12 +21,13 @@ const BATCH: usize = 32 << 10;
 /// A process that answers, and the connection to it.
 pub struct Raw {
     link: Link,
-    child: Child,
+    /// Where it is on this machine.
+    child: Option<Child>,
     piece: usize,
 }
 
 impl Raw {
-    /// Starts a peer for `unix` or `tls`; there is none for anything else.
+    /// Starts a peer for `unix` or `tls`, or goes to one for `tap`; there is none for anything else.
     pub fn start(over: &str) -> Result<Option<Self>> {
         match over {
             "unix" => {
@@ -34,7 +35,7 @@ impl Raw {
                 let child = Self::peer("unix", theirs.into())?;
                 Ok(Some(Self {
                     link: Link::plain(ours.into()),
-                    child,
+                    child: Some(child),
                     piece: UNIX_PIECE,
                 }))
             }
@@ -44,11 +45,30 @@ impl Raw {
                 let child = Self::peer("tls", listener.accept()?.0.into())?;
                 Ok(Some(Self {
                     link: Link::tls_client(ours.into())?,
-                    child,
+                    child: Some(child),
+                    piece: TLS_PIECE,
+                }))
+            }
+            // From a guest: the peer is on the host, where `aquifer-bench listen` started it.
+            "tap" => {
+                let address = std::env::var("AQUIFER_BENCH_PEER").map_err(io::Error::other)?;
+                let ours = TcpStream::connect(address)?;
+                Ok(Some(Self {
+                    link: Link::tls_client(ours.into())?,
+                    child: None,
                     piece: TLS_PIECE,
                 }))
             }
             _ => Ok(None),
+        }
+    }
+
+    /// Starts a peer for each connection to this address, until it is killed.
+    pub fn listen(address: &str) -> Result<()> {
+        let listener = TcpListener::bind(address)?;
+        println!("listening");
+        loop {
+            Self::peer("tls", listener.accept()?.0.into())?;
         }
     }
 
@@ -128,7 +148,9 @@ impl Raw {
 impl Drop for Raw {
     fn drop(&mut self) {
         // Nothing is written, which ends the peer; it is killed in case it does not listen.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
