@@ -60,7 +60,8 @@ export async function measure(resources: AsyncDisposableStack): Promise<readonly
 
 /** The raw peer of what is measured, on the host: it sees the same network and the same cipher. */
 async function startPeer(host: GuestHost, resources: AsyncDisposableStack): Promise<void> {
-  const [command = '', ...words] = [...host.enter, PROGRAM, 'listen', `${host.address}:${PEER_PORT}`];
+  const listen = [PROGRAM, 'listen', `${host.address}:${PEER_PORT}`];
+  const [command = '', ...words] = [...host.enter, ...listen];
   const child = spawn(command, words, { stdio: ['ignore', 'pipe', 'inherit'] });
   resources.defer(() => void child.kill());
   await once(child.stdout, 'data');

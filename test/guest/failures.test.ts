@@ -120,7 +120,7 @@ test(
   LONG_MS,
 );
 
-test.each([1000, 10_000])(
+test.each([1000, 10_000, 60_000])(
   'a network that is cut for %d ms delays what a program waits for, and no more',
   async (ms) => {
     const [program] = programs;
@@ -131,6 +131,18 @@ test.each([1000, 10_000])(
     expect(await programs[1]?.ask('histogram')).toBe('ok');
     await one().mendNetwork();
     expect(await program?.answer()).toBe('ok');
+    await bothCompute();
+  },
+  LONG_MS,
+);
+
+test(
+  'a guest that is paused for a minute goes on where it was',
+  async () => {
+    await one().pause();
+    await sleep(60_000);
+    expect(await programs[1]?.ask('histogram')).toBe('ok');
+    await one().continue();
     await bothCompute();
   },
   LONG_MS,

@@ -69,7 +69,7 @@ test(
       GUEST: guest.address,
       AQUIFER_SOFTWARE_GPUS: '1x4Gi',
     };
-    const [command = '', ...words] = [...host.enter, 'bash', '--norc'];
+    const [command, ...words] = [...host.enter, 'bash', '--norc'] as const;
     const shell = spawn(command, words, { cwd: ROOT, env });
     const ended = once(shell, 'exit');
     let said = '';
