@@ -15,7 +15,7 @@ const ROUNDS = 5;
 /** Copies of 64 MiB are kept twice. */
 const GUEST_MIB = 640;
 const NULL_KERNELS = { SOFTGPU_NULL_KERNELS: '1' };
-const PARTS = ['enqueue', 'rate', 'waits', 'copies'];
+const PARTS = ['enqueue', 'waits', 'copies'];
 
 const POOL = { apiVersion: 'aquifer.dev/v1alpha1', kind: 'GPUPool', metadata: { name: 'default' }, spec: {} };
 const CLAIM = {

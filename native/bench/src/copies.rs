@@ -14,6 +14,8 @@ const SIZES: [(&str, usize, usize); 3] = [
 /// Both directions in all sizes; what comes back is compared with what was sent.
 pub fn measure(program: &Program, mut raw: Option<&mut Raw>, over: &str) -> Result<(), String> {
     for (name, bytes, rounds) in SIZES {
+        // An emulated processor encrypts tens of MB in a second.
+        let rounds = if over == "tap" { rounds / 5 } else { rounds };
         let sent: Vec<u8> = (0..bytes).map(|at| ((at * 31) >> 5) as u8).collect();
         let mut received = vec![0; bytes];
         let address = program.allocate(bytes)?;
