@@ -24,6 +24,8 @@ pub enum Fate {
     Pass,
     /// The frame is lost.
     Lost,
+    /// The frame is lost, and no other connection comes through.
+    LostForGood,
     /// Half of the frame arrives.
     Half,
     /// The frame arrives, and nothing after it.
@@ -45,7 +47,7 @@ pub struct Relay {
     pub frames: [AtomicUsize; 2],
     pub resumed: AtomicUsize,
     /// No new connection comes through.
-    pub closed: AtomicBool,
+    closed: AtomicBool,
 }
 
 impl Relay {
@@ -140,6 +142,10 @@ impl Relay {
                 match (self.plan)(direction, number, &header) {
                     Fate::Pass => write(frame)?,
                     Fate::Lost => return Ok(()),
+                    Fate::LostForGood => {
+                        self.closed.store(true, Ordering::SeqCst);
+                        return Ok(());
+                    }
                     Fate::Half => return write(&frame[..frame.len() / 2]),
                     Fate::Last => return write(frame),
                     Fate::Silence => std::thread::sleep(Duration::from_secs(3600)),

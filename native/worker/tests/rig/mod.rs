@@ -225,9 +225,15 @@ impl Worker {
             line.as_bytes(),
             descriptor,
         );
-        let mut answer = String::new();
-        self.control.read_line(&mut answer).unwrap();
-        serde_json::from_str(&answer).unwrap()
+        loop {
+            let mut line = String::new();
+            self.control.read_line(&mut line).unwrap();
+            let answer: Value = serde_json::from_str(&line).unwrap();
+            // What the worker tells unasked answers nothing.
+            if answer.get("event").is_none() {
+                return answer;
+            }
+        }
     }
 
     /// Hands the worker one end of a connection and returns the other.
