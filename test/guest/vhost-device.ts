@@ -1,13 +1,13 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { cacheRoot } from '../cluster/cache.ts';
 
 const VERSION = '0.3.0';
 
 /** Builds vhost-device-vsock if it is not there. @returns an environment with it on the PATH. */
 export function withVhostDevice(): Readonly<Record<string, string>> {
-  const root = join(homedir(), '.cache/aquifer', `vhost-device-vsock-${VERSION}`);
+  const root = join(cacheRoot(), `vhost-device-vsock-${VERSION}`);
   if (!existsSync(join(root, 'bin/vhost-device-vsock'))) {
     console.error(`building vhost-device-vsock ${VERSION} under ${root} (once)`);
     const build = join(root, 'build');
