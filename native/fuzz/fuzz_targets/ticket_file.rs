@@ -3,7 +3,11 @@
 
 use libfuzzer_sys::fuzz_target;
 
-// The connector is a program, not a library: its reader is taken in as a file.
+// The connector is a program, not a library: its reader is taken in as files.
+#[allow(dead_code)]
+#[path = "../../connector/src/address.rs"]
+mod address;
+
 #[allow(dead_code)]
 #[path = "../../connector/src/ticket_file.rs"]
 mod ticket_file;
