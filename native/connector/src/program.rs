@@ -3,7 +3,7 @@
 //!     Asking ──"session"──> Opening ──answer──> Dialing ──connected──> Open ──exit, or end of stream──> closed
 //!        └──"inspect"──> Inspecting ──answer──> Asking again
 
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
@@ -11,6 +11,7 @@ use std::time::Instant;
 use aquifer_control::descriptors::send_with_descriptor;
 use aquifer_control::frames::{FrameBuffer, encode_frame};
 use aquifer_control::peer::Peer;
+use aquifer_control::tcp;
 use aquifer_control::tls_link::Socket;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -94,6 +95,16 @@ impl Program {
             }
         }
         Ok((messages, false))
+    }
+
+    /// Hands over a data connection that was made, or says why there is none.
+    pub fn hand_over(&self, socket: Socket, preamble: &[u8; 48], answer: &Value) -> io::Result<()> {
+        tcp::outcome(&socket)?;
+        // A fresh socket takes 48 bytes at once.
+        (&socket).write_all(preamble)?;
+        let descriptor = socket.into_descriptor();
+        tcp::make_blocking(&descriptor)?;
+        self.reply(answer, Some(&descriptor))
     }
 
     /// Answers, in one piece or not at all: the socket of a program that reads its answers is empty.

@@ -1,14 +1,14 @@
 //! Another data connection for a session whose own is lost, for the program that has the session and nobody else. Whatever fails
 //! on the way is told to the program, which asks again: its session stays as it is.
 
-use std::io::{self, Write};
+use std::io;
 use std::time::Instant;
 
+use aquifer_control::info;
 use aquifer_control::preamble::{Preamble, Token16};
 use aquifer_control::questions::Answer;
 use aquifer_control::refusal::Refusal;
 use aquifer_control::tls_link::Socket;
-use aquifer_control::{info, tcp};
 use serde_json::json;
 
 use crate::connector::{Asked, Connector, PATIENCE};
@@ -126,15 +126,8 @@ impl Connector {
             return;
         };
         let _ = self.poller.remove(&socket);
-        let handed = tcp::outcome(&socket).and_then(|()| {
-            // A fresh socket takes 48 bytes at once.
-            (&socket).write_all(&preamble)?;
-            let descriptor = socket.into_descriptor();
-            tcp::make_blocking(&descriptor)?;
-            let reply = json!({"ok": true, "session": program.session});
-            program.reply(&reply, Some(&descriptor))
-        });
-        match handed {
+        let reply = json!({"ok": true, "session": program.session});
+        match program.hand_over(socket, &preamble, &reply) {
             Ok(()) => info!(
                 "session resumes",
                 session = program.session.clone().unwrap_or_default()

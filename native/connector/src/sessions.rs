@@ -1,6 +1,6 @@
 //! Sessions: asked for, handed over to their programs, stored and adopted again.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use aquifer_control::preamble::{Preamble, Token16};
 use aquifer_control::questions::Answer;
 use aquifer_control::refusal::Refusal;
 use aquifer_control::tls_link::Socket;
-use aquifer_control::{info, tcp, warning};
+use aquifer_control::{info, warning};
 use serde_json::{Value, json};
 
 use crate::connector::{Asked, CLOSE_PATIENCE, Connector, PATIENCE};
@@ -207,14 +207,7 @@ impl Connector {
             return;
         };
         let _ = self.poller.remove(&socket);
-        let handed = tcp::outcome(&socket).and_then(|()| {
-            // A fresh socket takes 48 bytes at once.
-            (&socket).write_all(&preamble)?;
-            let descriptor = socket.into_descriptor();
-            tcp::make_blocking(&descriptor)?;
-            program.reply(&reply, Some(&descriptor))
-        });
-        if let Err(error) = handed {
+        if let Err(error) = program.hand_over(socket, &preamble, &reply) {
             return self.data_connection_failed(id, &error);
         }
         program.stage = Stage::Open;
