@@ -60,7 +60,7 @@ describe('the images', () => {
         '-n',
         'restricted',
         '--for=jsonpath={.status.phase}=Succeeded',
-        '--timeout=60s',
+        '--timeout=300s',
         `pod/${name}`,
       ];
       await cluster.kubectl(done).catch(async (error: unknown) => {
@@ -69,6 +69,6 @@ describe('the images', () => {
       });
       expect((await cluster.kubectl(['logs', '-n', 'restricted', name])).stdout).toContain(expected);
     },
-    2 * MINUTES,
+    6 * MINUTES,
   );
 });
