@@ -56,6 +56,11 @@ impl BetterWay {
         None
     }
 
+    /// Whether a connection was begun that waits for a quiet link, or to be made.
+    pub fn waits_for_quiet(&self) -> bool {
+        self.made.is_some()
+    }
+
     /// When to look next.
     pub fn due(&self) -> Option<Instant> {
         self.next

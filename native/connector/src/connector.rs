@@ -71,6 +71,8 @@ pub struct Connector {
     pub guest: Option<Guest>,
     /// What all programs here are told to be, where one share of the claim is for all of them.
     pub nested: Option<Nested>,
+    /// The program whose session goes over to a better way, and for how long others wait for it.
+    pub following: Option<(u64, Instant)>,
     next_token: u64,
 }
 
@@ -92,6 +94,7 @@ impl Connector {
             nested: None,
             guest: None,
             places: Places::default(),
+            following: None,
             next_token: FIRST,
         })
     }
@@ -210,7 +213,8 @@ impl Connector {
             self.gateway_says(&key, incoming);
             wake = wake.into_iter().chain(next).chain(again).min();
         }
-        wake
+        let following = self.let_sessions_follow(now);
+        wake.into_iter().chain(following).min()
     }
 
     /// What a connection that is being made may show; nothing for one that stands.

@@ -38,6 +38,16 @@ pub struct GatewayKey {
     pub ca_pem: String,
 }
 
+impl GatewayKey {
+    /// Whether the address that is tried first needs no network.
+    pub fn is_reached_without_network(&self) -> bool {
+        matches!(
+            self.addresses.first(),
+            Some(Address::Unix(_) | Address::Vsock(..))
+        )
+    }
+}
+
 /// What came of it.
 pub enum Incoming<A> {
     /// The connection stands; the sessions of this key that the gateway knows.
@@ -92,9 +102,20 @@ impl<A> GatewayLink<A> {
         }
     }
 
-    /// Where a data connection goes to; `None` while there is no control connection.
-    pub fn reached(&self) -> Option<Reached> {
-        self.reached.clone()
+    /// Where the control connection stands, or is being made.
+    pub fn reached(&self) -> Option<&Reached> {
+        self.reached.as_ref()
+    }
+
+    /// Where a data connection goes to: where the control connection stands, then all else that needs no resolving. Nowhere
+    /// while there is no control connection.
+    pub fn ways(&self) -> Vec<Reached> {
+        let Some(reached) = &self.reached else {
+            return Vec::new();
+        };
+        let known = self.key.addresses.iter().filter_map(|it| it.reached().ok());
+        let others = known.filter(|other| other != reached);
+        std::iter::once(reached.clone()).chain(others).collect()
     }
 
     /// Asks now or when the connection stands.

@@ -3,7 +3,7 @@
 //!     Asking ──"session"──> Opening ──answer──> Dialing ──connected──> Open ──exit, or end of stream──> closed
 //!        └──"inspect"──> Inspecting ──answer──> Asking again
 
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
@@ -11,12 +11,13 @@ use std::time::Instant;
 use aquifer_control::descriptors::send_with_descriptor;
 use aquifer_control::frames::{FrameBuffer, encode_frame};
 use aquifer_control::peer::Peer;
-use aquifer_control::tcp;
-use aquifer_control::tls_link::Socket;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::address::Reached;
 use crate::cgroup::Container;
+use crate::dialing::Dialing;
+use crate::following::Carried;
 use crate::gateway_link::GatewayKey;
 use crate::resuming::Resumption;
 
@@ -26,8 +27,7 @@ pub enum Stage {
     Opening,
     /// The data connection is being made; `reply` goes with it.
     Dialing {
-        socket: Socket,
-        preamble: [u8; 48],
+        dialing: Dialing,
         reply: Value,
     },
     Open,
@@ -59,6 +59,8 @@ pub struct Program {
     pub stage: Stage,
     /// Another data connection for its session, while one is being made.
     pub resumption: Option<Resumption>,
+    /// Its data connection, where there may be a better way.
+    pub carried: Carried,
     /// Its session, as soon as the gateway has given one.
     pub session: Option<String>,
     /// Whether the gateway was asked already: before, the ticket has to be bound.
@@ -97,14 +99,13 @@ impl Program {
         Ok((messages, false))
     }
 
-    /// Hands over a data connection that was made, or says why there is none.
-    pub fn hand_over(&self, socket: Socket, preamble: &[u8; 48], answer: &Value) -> io::Result<()> {
-        tcp::outcome(&socket)?;
-        // A fresh socket takes 48 bytes at once.
-        (&socket).write_all(preamble)?;
-        let descriptor = socket.into_descriptor();
-        tcp::make_blocking(&descriptor)?;
-        self.reply(answer, Some(&descriptor))
+    /// Hands over a data connection that was made to `to`.
+    pub fn hand_over(&mut self, made: OwnedFd, to: &Reached, answer: &Value) -> io::Result<()> {
+        self.reply(answer, Some(&made))?;
+        let gateway = self.gateway.as_ref();
+        let may_be_better = gateway.is_some_and(GatewayKey::is_reached_without_network);
+        self.carried.is_now(made, to, may_be_better);
+        Ok(())
     }
 
     /// Answers, in one piece or not at all: the socket of a program that reads its answers is empty.

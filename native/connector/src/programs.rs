@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::connector::{Asked, CLOSE_PATIENCE, Connector, PATIENCE, TICKET_PATIENCE};
+use crate::following::Carried;
 use crate::program::{Nested, Program, Request, Stage};
 
 /// The client library waits for 30 s: the refusal must come before.
@@ -85,6 +86,7 @@ impl Connector {
             nested,
             stage: Stage::Asking,
             resumption: None,
+            carried: Carried::default(),
             session: None,
             asked: false,
             asked_anew: false,

@@ -1,17 +1,16 @@
 //! Another data connection for a session whose own is lost, for the program that has the session and nobody else. Whatever fails
 //! on the way is told to the program, which asks again: its session stays as it is.
 
-use std::io;
 use std::time::Instant;
 
 use aquifer_control::info;
 use aquifer_control::preamble::{Preamble, Token16};
 use aquifer_control::questions::Answer;
 use aquifer_control::refusal::Refusal;
-use aquifer_control::tls_link::Socket;
 use serde_json::json;
 
 use crate::connector::{Asked, Connector, PATIENCE};
+use crate::dialing::{Dialed, Dialing};
 use crate::gateway_link::GatewayKey;
 use crate::program::{Request, Stage};
 
@@ -19,8 +18,8 @@ use crate::program::{Request, Stage};
 pub struct Resumption {
     /// When it must have got further.
     pub deadline: Instant,
-    /// The connection that is being made, and what goes over it first.
-    dialing: Option<(Socket, [u8; 48])>,
+    /// The connection that is being made.
+    dialing: Option<Dialing>,
 }
 
 impl Connector {
@@ -60,6 +59,7 @@ impl Connector {
         };
         if let Some(program) = self.programs.get_mut(&to) {
             program.session = old.session;
+            program.carried = old.carried;
             program.name = old.name;
             program.gateway = old.gateway;
             program.offer = old.offer;
@@ -99,12 +99,9 @@ impl Connector {
                     "the gateway's answer to resume has no nonce",
                 )
             })?;
-            let socket = self.begin_dialing(key, id);
-            let failed = |error: io::Error| Refusal::new("DataConnectionFailed", error.to_string());
-            Ok((
-                socket.map_err(failed)?,
-                Preamble { session, attach }.encode(),
-            ))
+            let preamble = Preamble { session, attach }.encode();
+            let begun = self.begin_dialing(key, id, preamble);
+            begun.map_err(|error| Refusal::new("DataConnectionFailed", error.to_string()))
         });
         match begun {
             Err(refusal) => self.tell_not_resumed(id, &refusal),
@@ -122,16 +119,32 @@ impl Connector {
         let Some(program) = self.programs.get_mut(&id) else {
             return;
         };
-        let Some((socket, preamble)) = program.resumption.take().and_then(|it| it.dialing) else {
+        let Some(resumption) = &mut program.resumption else {
             return;
         };
-        let _ = self.poller.remove(&socket);
+        let Some(dialing) = resumption.dialing.take() else {
+            return;
+        };
         let reply = json!({"ok": true, "session": program.session});
-        match program.hand_over(socket, &preamble, &reply) {
-            Ok(()) => info!(
-                "session resumes",
-                session = program.session.clone().unwrap_or_default()
-            ),
+        let handed = match dialing.go_on(&self.poller, program.dial_token) {
+            Ok(Dialed::Again(dialing)) => {
+                resumption.dialing = Some(dialing);
+                return;
+            }
+            Ok(Dialed::Made(made, to)) => {
+                program.resumption = None;
+                program.hand_over(made, &to, &reply)
+            }
+            Err(error) => Err(error),
+        };
+        match handed {
+            Ok(()) => {
+                info!(
+                    "session resumes",
+                    session = program.session.clone().unwrap_or_default()
+                );
+                self.has_followed(id);
+            }
             Err(error) => {
                 let refusal = Refusal::new("DataConnectionFailed", error.to_string());
                 self.tell_not_resumed(id, &refusal);

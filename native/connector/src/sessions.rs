@@ -8,11 +8,11 @@ use aquifer_control::peer::Peer;
 use aquifer_control::preamble::{Preamble, Token16};
 use aquifer_control::questions::Answer;
 use aquifer_control::refusal::Refusal;
-use aquifer_control::tls_link::Socket;
 use aquifer_control::{info, warning};
 use serde_json::{Value, json};
 
 use crate::connector::{Asked, CLOSE_PATIENCE, Connector, PATIENCE};
+use crate::dialing::{Dialed, Dialing};
 use crate::gateway_link::GatewayKey;
 use crate::program::Stage;
 use crate::state::StoredSession;
@@ -161,14 +161,10 @@ impl Connector {
             attach,
         }
         .encode();
-        match self.begin_dialing(key, id) {
-            Ok(socket) => {
+        match self.begin_dialing(key, id, preamble) {
+            Ok(dialing) => {
                 if let Some(program) = self.programs.get_mut(&id) {
-                    program.stage = Stage::Dialing {
-                        socket,
-                        preamble,
-                        reply,
-                    }
+                    program.stage = Stage::Dialing { dialing, reply }
                 }
             }
             Err(error) => self.data_connection_failed(id, &error),
@@ -176,15 +172,17 @@ impl Connector {
     }
 
     /// Begins a data connection for a program, to where the control connection goes.
-    pub fn begin_dialing(&mut self, key: &GatewayKey, id: u64) -> io::Result<Socket> {
-        let reached = self.gateways.get(key).and_then(|link| link.reached());
-        let program = self.programs.get(&id);
-        let (Some(reached), Some(program)) = (reached, program) else {
+    pub fn begin_dialing(
+        &mut self,
+        key: &GatewayKey,
+        id: u64,
+        preamble: [u8; 48],
+    ) -> io::Result<Dialing> {
+        let link = self.gateways.get(key);
+        let (Some(link), Some(program)) = (link, self.programs.get(&id)) else {
             return Err(io::ErrorKind::NotConnected.into());
         };
-        let socket = reached.begin_connect()?;
-        self.poller.add_writable(&socket, program.dial_token)?;
-        Ok(socket)
+        Dialing::begin(link.ways(), preamble, &self.poller, program.dial_token)
     }
 
     fn data_connection_failed(&mut self, id: u64, error: &std::io::Error) {
@@ -193,21 +191,25 @@ impl Connector {
         self.close_program(id, "no data connection");
     }
 
-    /// The data connection stands: it is handed to the program, together with the secret.
+    /// The data connection is handed to the program, together with the secret, once it stands.
     pub fn dialed(&mut self, id: u64) {
         let Some(program) = self.programs.get_mut(&id) else {
             return;
         };
-        let Stage::Dialing {
-            socket,
-            preamble,
-            reply,
-        } = std::mem::replace(&mut program.stage, Stage::Opening)
+        let Stage::Dialing { dialing, reply } =
+            std::mem::replace(&mut program.stage, Stage::Opening)
         else {
             return;
         };
-        let _ = self.poller.remove(&socket);
-        if let Err(error) = program.hand_over(socket, &preamble, &reply) {
+        let handed = match dialing.go_on(&self.poller, program.dial_token) {
+            Ok(Dialed::Again(dialing)) => {
+                program.stage = Stage::Dialing { dialing, reply };
+                return;
+            }
+            Ok(Dialed::Made(made, to)) => program.hand_over(made, &to, &reply),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = handed {
             return self.data_connection_failed(id, &error);
         }
         program.stage = Stage::Open;

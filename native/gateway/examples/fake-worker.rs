@@ -1,5 +1,6 @@
 //! A worker for tests of the gateway: the control protocol of a real one, and a data connection that is echoed.
-//! `fake` in its configuration makes it misbehave: "crash", "mute" (never ready), "broken" (has no GPU), "stubborn" (ignores SIGTERM).
+//! `fake` in its configuration makes it misbehave: "crash", "mute" (never ready), "broken" (has no GPU), "stubborn" (ignores SIGTERM),
+//! "patient" (waits for another data connection when one ends).
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -55,7 +56,13 @@ fn serve_control(stream: UnixStream, config: &Value) {
         if let Some(descriptor) = descriptor {
             ATTACHED.store(true, Ordering::SeqCst);
             let secret = config["secret"].as_str().unwrap().to_owned();
-            std::thread::spawn(move || echo(std::fs::File::from(descriptor), &secret));
+            let is_patient = config["fake"] == "patient";
+            std::thread::spawn(move || {
+                echo(std::fs::File::from(descriptor), &secret);
+                if !is_patient {
+                    std::process::exit(0)
+                }
+            });
         }
     }
 }
@@ -65,7 +72,7 @@ fn echo(mut data: std::fs::File, secret: &str) {
     let mut bytes = [0; 4096];
     loop {
         match data.read(&mut bytes) {
-            Ok(0) | Err(_) => std::process::exit(0),
+            Ok(0) | Err(_) => return,
             Ok(count) => data.write_all(&bytes[..count]).unwrap(),
         }
     }

@@ -148,6 +148,62 @@ fn a_connector_takes_vsock_tcp_when_it_is_pulled_out_and_vsock_when_it_is_back()
 }
 
 #[test]
+fn a_data_connection_that_vsock_refuses_is_made_over_tcp_within_the_open() {
+    let host = Host::start();
+    let path = host.directory.join("guest.sock");
+    let plug = Plug::plug_in(&path, &host.vsock_address());
+    let (_connector, socket) = two_ways(&host, &path);
+    assert_eq!(channel_of_a_new_session(&host, &socket), "vsock");
+    // The control connection stands, and no other one can be made there.
+    plug.refuse();
+    let mut program = start_program(&socket, "stay");
+    assert!(first_line(&mut program).starts_with("ok "));
+    assert_eq!(last_admitted(&host)["peer"]["kind"], "vsock");
+    eventually("its data came over TCP", || moved_to(&host, "tcp"));
+    program.kill().unwrap();
+    program.wait().unwrap();
+}
+
+/// Whether the last session that changed its channel went to this one.
+fn moved_to(host: &Host, channel: &str) -> Option<()> {
+    let state = host.backend.state.lock().unwrap();
+    (state.moved.last()?["peer"]["kind"] == channel).then_some(())
+}
+
+#[test]
+fn living_sessions_follow_the_control_connection_back_to_vsock() {
+    let host = Host::start();
+    host.backend.state.lock().unwrap().fake = Some("patient".into());
+    let path = host.directory.join("guest.sock");
+    let plug = Plug::plug_in(&path, &host.vsock_address());
+    let (_connector, socket) = two_ways(&host, &path);
+    let mut programs = [(); 2].map(|()| start_program(&socket, "return"));
+    assert!(
+        programs
+            .iter_mut()
+            .all(|one| first_line(one).starts_with("ok "))
+    );
+    plug.pull_out();
+    assert!(programs.iter_mut().all(|one| first_line(one) == "again\n"));
+    assert!(moved_to(&host, "tcp").is_some());
+    let _plug = Plug::plug_in(&path, &host.vsock_address());
+    assert!(programs.iter_mut().all(|one| first_line(one) == "again\n"));
+    let over_vsock = || {
+        let state = host.backend.state.lock().unwrap();
+        let back = state
+            .moved
+            .iter()
+            .filter(|it| it["peer"]["kind"] == "vsock");
+        (back.count() == programs.len()).then_some(())
+    };
+    eventually("both are back", over_vsock);
+    for mut program in programs {
+        program.kill().unwrap();
+        program.wait().unwrap();
+    }
+}
+
+#[test]
 fn something_else_that_listens_at_vsock_costs_no_session() {
     let host = Host::start();
     let path = host.directory.join("guest.sock");

@@ -39,9 +39,14 @@ impl Plug {
         }
     }
 
+    /// Refuses new connections; those that stand stay.
+    pub fn refuse(&self) {
+        std::fs::remove_file(&self.path).unwrap();
+    }
+
     /// Cuts every connection; new ones are refused.
     pub fn pull_out(self) {
-        std::fs::remove_file(&self.path).unwrap();
+        let _ = std::fs::remove_file(&self.path);
         for stream in self.streams.lock().unwrap().iter() {
             let _ = stream.shutdown(Shutdown::Both);
         }
