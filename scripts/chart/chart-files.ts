@@ -1,5 +1,5 @@
 import { basename, join, relative } from 'node:path';
-import { kindNames } from '../../src/api/kinds.ts';
+import { clusterKindNames } from '../../src/api/cluster-kinds.ts';
 import { crdFile, crdYaml } from '../crds/crd.ts';
 
 const FILES = 'deploy/helm/aquifer/files';
@@ -12,6 +12,9 @@ export interface ChartFile {
 
 /** The files of the chart that are made of others: the definitions of the kinds, what admits pods, and the alerts. */
 export function chartFiles(read: (path: string) => string): readonly ChartFile[] {
-  const crds = kindNames.map((kind) => ({ file: join(FILES, 'crds', basename(crdFile(kind))), text: crdYaml(kind) }));
+  const crds = clusterKindNames.map((kind) => ({
+    file: join(FILES, 'crds', basename(crdFile(kind))),
+    text: crdYaml(kind),
+  }));
   return [...crds, ...COPIED.map((path) => ({ file: join(FILES, relative('deploy', path)), text: read(path) }))];
 }

@@ -1,11 +1,12 @@
 import { stringify } from 'yaml';
-import { kinds, type Kind, type PrinterColumn } from '../../src/api/kinds.ts';
+import { clusterKinds, type ClusterKind } from '../../src/api/cluster-kinds.ts';
+import type { PrinterColumn } from '../../src/api/kinds.ts';
 import { API_GROUP, API_VERSION } from '../../src/api/meta.ts';
 import { structuralSchema } from '../../src/api/structural-schema.ts';
 
 /** The CustomResourceDefinition of a kind, as YAML. */
-export function crdYaml(kind: Kind): string {
-  const { plural, singular, shortNames, namespaced, columns } = kinds[kind];
+export function crdYaml(kind: ClusterKind): string {
+  const { plural, singular, shortNames, namespaced, columns } = clusterKinds[kind];
   const definition = {
     apiVersion: 'apiextensions.k8s.io/v1',
     kind: 'CustomResourceDefinition',
@@ -39,4 +40,4 @@ const crdColumn = ({ name, type, jsonPath, priority, description }: PrinterColum
 });
 
 /** Where the definition of a kind lies in the repository. */
-export const crdFile = (kind: Kind): string => `deploy/crds/${API_GROUP}_${kinds[kind].plural}.yaml`;
+export const crdFile = (kind: ClusterKind): string => `deploy/crds/${API_GROUP}_${clusterKinds[kind].plural}.yaml`;

@@ -1,25 +1,30 @@
+import type { z } from 'zod';
 import { err, ok, type Result } from '../lib/result.ts';
-import { kindFor, kindNames, kinds, type Kind, type NewObjectOf } from './kinds.ts';
-import { API_VERSION } from './meta.ts';
+import { clusterKinds, type ClusterKind } from './cluster-kinds.ts';
+import { kindFor, kindNames, type Kind } from './kinds.ts';
+import { API_VERSION, type DeepReadonly } from './meta.ts';
 import { problemsOf, type Problem } from './problem.ts';
 import { rules, type Rule } from './rules.ts';
 import { segments, structuralSchema, type StructuralSchema } from './structural-schema.ts';
 
 /** An object that may be stored: defaults filled in, every schema constraint and rule of its kind kept. */
-export type Admitted<K extends Kind> = Omit<NewObjectOf<K>, 'spec'> & { readonly spec: object };
+export type Admitted<K extends ClusterKind> = Omit<NewObjectOf<K>, 'spec'> & { readonly spec: object };
+
+/** An object of the kind as it may be written: what has a default, and the store's metadata, may be left out. */
+type NewObjectOf<K extends ClusterKind> = DeepReadonly<z.input<(typeof clusterKinds)[K]['schema']>>;
 
 /**
  * Decides whether an object may be stored, and fills in its defaults. Metadata that only a store writes (uid,
  * resourceVersion …) must have been taken off before. `old` is the stored object that it replaces, if there is one.
  * All problems are told at once; rules are looked at only when the schema is satisfied, as Kubernetes does it.
  */
-export function admit<K extends Kind>(
+export function admit<K extends ClusterKind>(
   kind: K,
   object: unknown,
   old?: unknown,
 ): Result<Admitted<K>, readonly Problem[]> {
   const input = withoutNulls(object);
-  const parsed = kinds[kind].schema.safeParse(input);
+  const parsed = clusterKinds[kind].schema.safeParse(input);
   if (!parsed.success) return err(problemsOf(parsed.error.issues, input, (path) => knownFields(kind, path)));
 
   const admitted: object = parsed.data;
@@ -45,10 +50,10 @@ export function kindOf(object: unknown): Result<Kind, Problem> {
   return err({ field: 'kind', message: `must be one of ${kindNames.map((n) => `"${n}"`).join(', ')}${hint}` });
 }
 
-const structures = new Map<Kind, StructuralSchema>();
+const structures = new Map<ClusterKind, StructuralSchema>();
 
 /** The structural schema of a kind, made once. */
-function structure(kind: Kind): StructuralSchema {
+function structure(kind: ClusterKind): StructuralSchema {
   const known = structures.get(kind);
   if (known !== undefined) return known;
   const made = structuralSchema(kind);
@@ -58,7 +63,7 @@ function structure(kind: Kind): StructuralSchema {
 
 const METADATA_FIELDS = ['name', 'namespace', 'labels', 'annotations', 'finalizers', 'ownerReferences'];
 
-function knownFields(kind: Kind, path: readonly PropertyKey[]): readonly string[] {
+function knownFields(kind: ClusterKind, path: readonly PropertyKey[]): readonly string[] {
   if (path.length === 1 && path[0] === 'metadata') return METADATA_FIELDS;
   const schema = path.reduce<StructuralSchema | undefined>(
     (at, step) => (typeof step === 'number' ? at?.items : (at?.properties?.[String(step)] ?? at?.additionalProperties)),
@@ -67,20 +72,25 @@ function knownFields(kind: Kind, path: readonly PropertyKey[]): readonly string[
   return Object.keys(schema?.properties ?? {});
 }
 
-function namespaceProblems(kind: Kind, namespace: string | undefined): readonly Problem[] {
+function namespaceProblems(kind: ClusterKind, namespace: string | undefined): readonly Problem[] {
   const field = 'metadata.namespace';
-  if (kinds[kind].namespaced && namespace === undefined) return [{ field, message: 'is required' }];
-  if (!kinds[kind].namespaced && namespace !== undefined) {
+  if (clusterKinds[kind].namespaced && namespace === undefined) return [{ field, message: 'is required' }];
+  if (!clusterKinds[kind].namespaced && namespace !== undefined) {
     return [{ field, message: `must be left out: a ${kind} belongs to no namespace` }];
   }
   return [];
 }
 
 /** A stored object with the defaults of today, so that a default that is newer than the object is no change of it. */
-function withDefaults(kind: Kind, stored: unknown): unknown {
-  const { apiVersion, metadata, spec } = stored as NewObjectOf<Kind>;
+function withDefaults(kind: ClusterKind, stored: unknown): unknown {
+  const { apiVersion, metadata, spec } = stored as NewObjectOf<ClusterKind>;
   const { name, namespace } = metadata;
-  const parsed = kinds[kind].schema.safeParse({ apiVersion, kind, metadata: withoutNulls({ name, namespace }), spec });
+  const parsed = clusterKinds[kind].schema.safeParse({
+    apiVersion,
+    kind,
+    metadata: withoutNulls({ name, namespace }),
+    spec,
+  });
   return parsed.success ? { ...(stored as object), spec: parsed.data.spec } : stored;
 }
 
@@ -121,7 +131,7 @@ function duplicates(schema: StructuralSchema, items: readonly unknown[], field: 
 const duplicateMessage = (keys: readonly string[]): string =>
   keys.length === 0 ? 'is in the list twice' : `has the same ${keys.join(' and ')} as an earlier entry`;
 
-function ruleProblems(kind: Kind, object: object, old: unknown): Problem[] {
+function ruleProblems(kind: ClusterKind, object: object, old: unknown): Problem[] {
   return rules
     .filter((rule) => rule.kind === kind && (!rule.transition || old !== undefined))
     .flatMap((rule) => breaches(rule, object, old));

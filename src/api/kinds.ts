@@ -13,7 +13,7 @@ export interface PrinterColumn {
   readonly description: string;
 }
 
-const objectSchema = <K extends string, Spec extends z.ZodType, Status extends z.ZodType>(
+export const objectSchema = <K extends string, Spec extends z.ZodType, Status extends z.ZodType>(
   kind: K,
   spec: Spec,
   status: Status,
@@ -26,7 +26,7 @@ const objectSchema = <K extends string, Spec extends z.ZodType, Status extends z
     status: status.exactOptional(),
   });
 
-const age: PrinterColumn = {
+export const age: PrinterColumn = {
   name: 'Age',
   type: 'date',
   jsonPath: '.metadata.creationTimestamp',
@@ -40,7 +40,7 @@ const ready: PrinterColumn = {
   description: 'Whether it can be used.',
 };
 
-/** The kinds of the group: everything that a store, a command line or a generator must know of each. */
+/** The kinds of every store: everything that a store, a command line or a generator must know of each. */
 export const kinds = {
   GPUPool: {
     kind: 'GPUPool',
@@ -149,7 +149,7 @@ export const kinds = {
   },
 } as const satisfies Record<string, KindEntry>;
 
-interface KindEntry {
+export interface KindEntry {
   readonly kind: string;
   readonly plural: string;
   readonly singular: string;
@@ -174,9 +174,6 @@ const storedSchemas = {
 
 /** An object of the kind as a store gives it out: validated, defaulted, with the store's own metadata. */
 export type ObjectOf<K extends Kind> = DeepReadonly<z.output<(typeof storedSchemas)[K]>>;
-
-/** An object of the kind as it may be written: what has a default, and the store's metadata, may be left out. */
-export type NewObjectOf<K extends Kind> = DeepReadonly<z.input<(typeof kinds)[K]['schema']>>;
 
 /** The table of kinds that a `Store` is generic over. */
 export type Kinds = { readonly [K in Kind]: ObjectOf<K> };

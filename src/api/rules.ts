@@ -1,4 +1,5 @@
 import { jsonEqual } from '../lib/json-equal.ts';
+import type { ClusterKind } from './cluster-kinds.ts';
 import type { Kind } from './kinds.ts';
 import { parseQuantity, QUANTITY_LIMIT, QUANTITY_PATTERN } from './quantity.ts';
 
@@ -9,7 +10,7 @@ import { parseQuantity, QUANTITY_LIMIT, QUANTITY_PATTERN } from './quantity.ts';
  */
 export interface Rule {
   readonly id: string;
-  readonly kind: Kind;
+  readonly kind: ClusterKind;
   /** Where `self` is: '' for the whole object, else `spec.resources.memory`, `[]` standing for each item of a list. */
   readonly path: string;
   /** The field to blame, where it lies below `path`. */
@@ -204,5 +205,37 @@ const claimRules: readonly Rule[] = [
   },
 ];
 
+const ticketRequestRules: readonly Rule[] = [
+  {
+    id: 'TicketRequest:spec-immutable',
+    kind: 'TicketRequest',
+    path: '',
+    field: 'spec',
+    cel: `self.spec == oldSelf.spec`,
+    message: 'cannot be changed: create another request',
+    transition: true,
+    check: (self, oldSelf) => jsonEqual((self as ClaimShape).spec, (oldSelf as ClaimShape).spec),
+  },
+  {
+    id: 'TicketRequest:answered-once',
+    kind: 'TicketRequest',
+    path: '',
+    field: 'status',
+    cel: `!has(oldSelf.status) || (has(self.status) && self.status == oldSelf.status)`,
+    message: 'cannot be changed once it is set',
+    transition: true,
+    check: (self, oldSelf) => {
+      const { status } = oldSelf as ClaimShape;
+      return status === undefined || jsonEqual((self as ClaimShape).status, status);
+    },
+  },
+];
+
 /** All rules of all kinds, in the order in which they are checked. */
-export const rules: readonly Rule[] = [...quantityRules, ...nameRules, ...claimRules, ...nestedRules];
+export const rules: readonly Rule[] = [
+  ...quantityRules,
+  ...nameRules,
+  ...claimRules,
+  ...nestedRules,
+  ...ticketRequestRules,
+];

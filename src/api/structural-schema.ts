@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { kinds, type Kind } from './kinds.ts';
+import { clusterKinds, type ClusterKind } from './cluster-kinds.ts';
 import { rules, type Rule } from './rules.ts';
 
 /** The part of OpenAPI v3 that the schema of a CRD may use. */
@@ -33,11 +33,11 @@ interface CelRule {
 type Mutable<T> = { -readonly [P in keyof T]: T[P] };
 
 /** The schema of the kind as Kubernetes takes it: structural, with the rules of the kind as CEL. */
-export function structuralSchema(kind: Kind): StructuralSchema {
-  const { spec, status } = kinds[kind].schema.shape;
+export function structuralSchema(kind: ClusterKind): StructuralSchema {
+  const { spec, status } = clusterKinds[kind].schema.shape;
   const root: StructuralSchema = {
     type: 'object',
-    description: kinds[kind].description,
+    description: clusterKinds[kind].description,
     properties: {
       apiVersion: { type: 'string', description: 'Version of the schema of this object.' },
       kind: { type: 'string', description: 'The kind of this object.' },
@@ -70,7 +70,7 @@ function tidy(schema: StructuralSchema): StructuralSchema {
 const mapValues = <A, B>(record: Readonly<Record<string, A>>, change: (value: A) => B): Record<string, B> =>
   Object.fromEntries(Object.entries(record).map(([key, value]) => [key, change(value)]));
 
-const withRules = (schema: StructuralSchema, kind: Kind): StructuralSchema =>
+const withRules = (schema: StructuralSchema, kind: ClusterKind): StructuralSchema =>
   rules.filter((rule) => rule.kind === kind).reduce((all, rule) => attach(all, segments(rule.path), rule), schema);
 
 function attach(schema: StructuralSchema, path: readonly string[], rule: Rule): StructuralSchema {

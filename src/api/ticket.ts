@@ -8,6 +8,9 @@ export const TICKET_TYPE = 'aquifer-ticket+jwt';
 /** A longer text is no ticket: one of 16 vGPUs has some 3 KiB. */
 export const MAX_TICKET_LENGTH = 16_384;
 
+export const DEFAULT_TICKET_SECONDS = 600; // Renewed at half-life; so long a withdrawn claim's ticket may still be shown.
+export const MAX_TICKET_SECONDS = 86_400;
+
 /** An Ed25519 public key: base64url of its 32 bytes. */
 export const ed25519KeySchema = z
   .string()

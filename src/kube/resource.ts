@@ -1,3 +1,4 @@
+import { clusterKinds, type TicketRequestKinds } from '../api/cluster-kinds.ts';
 import { kinds, type Kinds } from '../api/kinds.ts';
 import { API_VERSION } from '../api/meta.ts';
 import { POD_LABEL, type PodKinds } from '../api/pod.ts';
@@ -22,6 +23,12 @@ export const kindResources: Resources<Kinds> = {
   GPUNode: { apiVersion: API_VERSION, ...kinds.GPUNode },
   VGPUClaim: { apiVersion: API_VERSION, ...kinds.VGPUClaim },
 };
+
+export const ticketRequestResources: Resources<TicketRequestKinds> = {
+  TicketRequest: { apiVersion: API_VERSION, ...clusterKinds.TicketRequest },
+};
+
+export const clusterResources: Resources<Kinds & TicketRequestKinds> = { ...kindResources, ...ticketRequestResources };
 
 export const podResources: Resources<PodKinds> = {
   Pod: { apiVersion: 'v1', kind: 'Pod', plural: 'pods', namespaced: true, selector: { [POD_LABEL]: 'true' } },

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import { kinds } from '../../src/api/kinds.ts';
-import { collectionPath, kindResources, objectPath, query } from '../../src/kube/resource.ts';
+import { clusterKinds } from '../../src/api/cluster-kinds.ts';
+import { clusterResources, collectionPath, objectPath, query } from '../../src/kube/resource.ts';
 import { isStoreError, keyOf, type ApiObject } from '../../src/runtime/store.ts';
 import { jsonEqual } from '../../src/lib/json-equal.ts';
 import { acceptedExamples, refusedExamples, type Example } from '../support/kind-examples.ts';
@@ -26,7 +26,7 @@ type Written = Example['object'] & ApiObject & { readonly spec?: unknown; readon
 /** Does what makes the object of an example: creates it, or the one it replaces first, and writes status by itself. */
 async function apply({ kind, object, old }: Omit<Example, 'name'>): Promise<void> {
   const { connection } = kube;
-  const resource = kindResources[kind];
+  const resource = clusterResources[kind];
   const [next, before] = [object as Written, old as Written | undefined];
   const path = objectPath(resource, keyOf(next));
   const writeStatus = (status: unknown) =>
@@ -88,7 +88,7 @@ test('every kind is served, with its short names', async () => {
   const { resources } = (await kube.connection.call({ method: 'GET', path: '/apis/aquifer.dev/v1alpha1' })) as {
     resources: { name: string; kind: string; shortNames?: string[] }[];
   };
-  for (const { kind, plural, shortNames } of Object.values(kinds)) {
+  for (const { kind, plural, shortNames } of Object.values(clusterKinds)) {
     expect(resources).toContainEqual(expect.objectContaining({ name: plural, kind, shortNames: [...shortNames] }));
   }
 });

@@ -1,4 +1,4 @@
-import type { Kind } from '../../src/api/kinds.ts';
+import type { ClusterKind } from '../../src/api/cluster-kinds.ts';
 
 /**
  * Objects that every store must take, and objects that every store must refuse, with the field and the words. They
@@ -6,7 +6,7 @@ import type { Kind } from '../../src/api/kinds.ts';
  */
 export interface Example {
   readonly name: string;
-  readonly kind: Kind;
+  readonly kind: ClusterKind;
   readonly object: JsonObject;
   /** The stored object that `object` replaces. */
   readonly old?: JsonObject;
@@ -47,6 +47,14 @@ const claim = (spec: object = {}, status?: object, name = 'trainer'): JsonObject
   ...(status === undefined ? {} : { status }),
 });
 
+const ticketRequest = (spec: object = {}, status?: object): JsonObject => ({
+  apiVersion: API_VERSION,
+  kind: 'TicketRequest',
+  metadata: { name: 'trainer-1', namespace: 'team-a' },
+  spec: { claimName: 'trainer', holderKey: 'A'.repeat(43), ...spec },
+  ...(status === undefined ? {} : { status }),
+});
+
 const condition = {
   type: 'Ready',
   status: 'True',
@@ -79,7 +87,7 @@ const gpu = (memory: string) => ({
 const bound = { phase: 'Bound', observedGeneration: 1, allocations: [allocation(0)] };
 
 /** One example of each kind with every field there is: constraints are tried by spoiling one of its fields. */
-export const fullExamples: Readonly<Record<Kind, JsonObject>> = {
+export const fullExamples: Readonly<Record<ClusterKind, JsonObject>> = {
   GPUPool: pool(
     {
       nodeSelector: { matchLabels: { 'aquifer.dev/gpu': 'true' } },
@@ -125,13 +133,40 @@ export const fullExamples: Readonly<Record<Kind, JsonObject>> = {
     },
     { ...bound, conditions: [{ ...condition, type: 'Bound', reason: 'Bound' }] },
   ),
+  TicketRequest: ticketRequest(
+    { expirationSeconds: 60 },
+    {
+      ticket: 'a.b.c',
+      ca: 'PEM',
+      endpoints: [{ node: 'gpu-1', address: 'gpu-1:9960' }],
+      conditions: [{ ...condition, type: 'Issued', reason: 'Issued' }],
+    },
+  ),
 };
+
+const answered = { ticket: 'a.b.c', conditions: [{ ...condition, type: 'Issued', reason: 'Issued' }] };
 
 const share = (name: string, memory: string, compute: number) => ({ name, memory, compute });
 
-const minimal = (kind: Kind, name: string): JsonObject => ({ apiVersion: API_VERSION, kind, metadata: { name } });
+const minimal = (kind: ClusterKind, name: string): JsonObject => ({
+  apiVersion: API_VERSION,
+  kind,
+  metadata: { name },
+});
+
+const ticketRequestExamples: readonly Example[] = [
+  { name: 'a request for a ticket with what is required', kind: 'TicketRequest', object: ticketRequest() },
+  { name: 'a request for a ticket with every field', kind: 'TicketRequest', object: fullExamples.TicketRequest },
+  {
+    name: 'a request for a ticket that is answered',
+    kind: 'TicketRequest',
+    object: ticketRequest({}, answered),
+    old: ticketRequest(),
+  },
+];
 
 export const acceptedExamples: readonly Example[] = [
+  ...ticketRequestExamples,
   { name: 'a pool that says nothing', kind: 'GPUPool', object: minimal('GPUPool', 'default') },
   { name: 'a pool with every field', kind: 'GPUPool', object: fullExamples.GPUPool },
   { name: 'a pool whose selector is empty', kind: 'GPUPool', object: pool({ nodeSelector: {} }) },
@@ -292,6 +327,24 @@ const unallocated = (name: string, spec: object, status: object): RefusedExample
 
 /** For every rule at least one object that it refuses, and no other rule does. */
 export const refusedExamples: readonly RefusedExample[] = [
+  {
+    name: 'a request for a ticket that would be for another key',
+    kind: 'TicketRequest',
+    object: ticketRequest({ holderKey: `${'B'.repeat(42)}A` }),
+    old: ticketRequest(),
+    rule: 'TicketRequest:spec-immutable',
+    field: 'spec',
+    message: 'cannot be changed: create another request',
+  },
+  ...[undefined, { ...answered, ticket: 'x.y.z' }].map((status): RefusedExample => ({
+    name: `a request for a ticket whose answer is ${status === undefined ? 'taken away' : 'changed'}`,
+    kind: 'TicketRequest',
+    object: ticketRequest({}, status),
+    old: ticketRequest({}, answered),
+    rule: 'TicketRequest:answered-once',
+    field: 'status',
+    message: 'cannot be changed once it is set',
+  })),
   {
     name: 'a claim of several vGPUs with slices',
     kind: 'VGPUClaim',

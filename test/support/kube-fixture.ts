@@ -1,10 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parse } from 'yaml';
-import { kindNames } from '../../src/api/kinds.ts';
+import { clusterKindNames } from '../../src/api/cluster-kinds.ts';
 import { connect, type Connection } from '../../src/kube/connection.ts';
 import { loadKubeConfig } from '../../src/kube/load-config.ts';
-import { collectionPath, kindResources } from '../../src/kube/resource.ts';
+import { clusterResources, collectionPath } from '../../src/kube/resource.ts';
 import { systemClock } from '../../src/runtime/system-clock.ts';
 import { startApiServer, type ApiServer } from './api-server.ts';
 import { eventually } from './eventually.ts';
@@ -66,8 +66,8 @@ async function applyCrd(connection: Connection, yaml: string): Promise<void> {
 
 /** A fresh API server is ready some time before it knows our kinds. */
 export async function waitUntilServed(connection: Connection): Promise<void> {
-  for (const kind of kindNames) {
-    const path = collectionPath(kindResources[kind]);
+  for (const kind of clusterKindNames) {
+    const path = collectionPath(clusterResources[kind]);
     const isServed = (): Promise<boolean> =>
       connection.call({ method: 'GET', path }).then(
         () => true,

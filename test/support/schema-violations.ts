@@ -1,11 +1,11 @@
-import { kindNames, type Kind } from '../../src/api/kinds.ts';
+import { clusterKindNames, type ClusterKind } from '../../src/api/cluster-kinds.ts';
 import { structuralSchema, type StructuralSchema } from '../../src/api/structural-schema.ts';
 import { fullExamples, type JsonObject } from './kind-examples.ts';
 
 /** An object that breaks one constraint of its kind's schema, and how it is refused. */
 export interface Violation {
   readonly name: string;
-  readonly kind: Kind;
+  readonly kind: ClusterKind;
   readonly object: JsonObject;
   readonly field: string;
   readonly message: string;
@@ -23,7 +23,7 @@ interface Spoiled {
 
 /** One object for every constraint in the schema of every kind, made by spoiling one field of a complete example. */
 export function schemaViolations(): Violation[] {
-  return kindNames.flatMap((kind) =>
+  return clusterKindNames.flatMap((kind) =>
     placesIn(structuralSchema(kind), fullExamples[kind], []).flatMap(({ schema, value, path, required }) =>
       spoil(schema, value, required).map(({ constraint, value: spoiled, below = '', message }) => ({
         name: `${kind} ${textOf(path)}: ${constraint}`,
@@ -123,6 +123,7 @@ const SPOILED_FORMATS: Readonly<Record<string, readonly [value: string, message:
   'date-time': ['yesterday', 'must be a time such as 2026-01-31T12:00:00Z'],
   '^[A-Za-z][A-Za-z0-9]{0,62}$': ['two words', 'must be one word in PascalCase'],
   '^[a-z0-9]([a-z0-9-]*[a-z0-9])?$': ['-', 'must be lower-case letters, digits and hyphens, such as small-1'],
+  '^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$': ['key', 'must be an Ed25519 public key: 43 characters of base64url'],
   '^[0-9]{1,3}[.][0-9]{1,3}$': ['8', 'must be major.minor, such as 8.0'],
 };
 

@@ -1,6 +1,6 @@
 import type { VGPUClaim } from '../../api/kinds.ts';
 import { bytesOf } from '../../api/quantity.ts';
-import { ed25519KeySchema, type TicketPayload } from '../../api/ticket.ts';
+import { DEFAULT_TICKET_SECONDS, ed25519KeySchema, MAX_TICKET_SECONDS, type TicketPayload } from '../../api/ticket.ts';
 import { MAX_SESSIONS } from '../../api/vgpu-claim.ts';
 import type { Clock } from '../../lib/clock.ts';
 import { err, ok, type Result } from '../../lib/result.ts';
@@ -60,15 +60,12 @@ export interface Ticket {
   readonly claim: VGPUClaim;
 }
 
-const DEFAULT_LIFETIME_SECONDS = 600; // Renewed at half-life; so long a withdrawn claim's ticket may still be shown.
-const MAX_LIFETIME_SECONDS = 86_400;
-
 export function ticketIssuer(options: IssuerOptions): TicketIssuer {
   const { clock, acceptedKeys, claimForTicket, ledger, epoch } = options;
   const nowSeconds = (): number => Math.floor(clock.now().getTime() / 1000);
 
   return {
-    sign({ claim, holderKey, node, lifetimeSeconds = DEFAULT_LIFETIME_SECONDS }) {
+    sign({ claim, holderKey, node, lifetimeSeconds = DEFAULT_TICKET_SECONDS }) {
       const wrong = wrongHolder(holderKey) ?? wrongLifetime(lifetimeSeconds);
       if (wrong !== undefined) return err(wrong);
       const found = claimForTicket(claim);
@@ -90,7 +87,7 @@ export function ticketIssuer(options: IssuerOptions): TicketIssuer {
       if (!found.ok) return found;
       // Last of all: a ticket that is refused for another reason is not used up.
       if (old.cnf === undefined && (await ledger.claim(old.jti, holderKey, old.exp)) === 'other') return err(EXCHANGED);
-      const lifetimeSeconds = Math.min(old.exp - old.iat, DEFAULT_LIFETIME_SECONDS);
+      const lifetimeSeconds = Math.min(old.exp - old.iat, DEFAULT_TICKET_SECONDS);
       return ok(issue(options, found.value, { holderKey, iat: nowSeconds(), lifetimeSeconds }));
     },
   };
@@ -168,7 +165,7 @@ function wrongHolder(holderKey: string | undefined): TicketRefusal | undefined {
 }
 
 function wrongLifetime(seconds: number): TicketRefusal | undefined {
-  if (Number.isInteger(seconds) && seconds >= 1 && seconds <= MAX_LIFETIME_SECONDS) return undefined;
+  if (Number.isInteger(seconds) && seconds >= 1 && seconds <= MAX_TICKET_SECONDS) return undefined;
   return { reason: 'LifetimeInvalid', message: 'a ticket may be valid for one second to 24 hours' };
 }
 
