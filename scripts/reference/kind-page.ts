@@ -14,7 +14,7 @@ export function kindPage(kind: ClusterKind): string {
     `# ${kind}`,
     description,
     `\`apiVersion: ${API_VERSION}\`, \`kind: ${kind}\`. ${namespaced ? 'Belongs to a namespace' : 'Belongs to no namespace'}. ` +
-      `Names for ${kind in kinds ? '\`aquifer get\` and ' : ''}\`kubectl get\`: ${[plural, ...shortNames].map(code).join(', ')}.`,
+      `Names for ${kind in kinds ? `${code('aquifer get')} and ` : ''}\`kubectl get\`: ${[plural, ...shortNames].map(code).join(', ')}.`,
     '## Spec',
     fieldTable(kind, spec, 'spec'),
     '## Status',

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import { age, kinds, objectSchema, type Kind, type KindEntry } from './kinds.ts';
 import { objectMetaSchema, type DeepReadonly } from './meta.ts';
 import { ticketRequestSpecSchema, ticketRequestStatusSchema } from './ticket-request.ts';

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
+import type { TicketRequestKinds } from '../api/cluster-kinds.ts';
 import type { Kinds } from '../api/kinds.ts';
 import type { PodKinds } from '../api/pod.ts';
 import type { OperatorConfig } from '../config/operator.ts';
@@ -8,7 +9,7 @@ import { publishConfigMap } from '../kube/config-map.ts';
 import type { Connection } from '../kube/connection.ts';
 import { agentLeases, leaseHeartbeats, type LeaseKinds } from '../kube/heartbeats.ts';
 import { leaseStore } from '../kube/lease.ts';
-import { kindResources, podResources } from '../kube/resource.ts';
+import { kindResources, podResources, ticketRequestResources } from '../kube/resource.ts';
 import { secretTexts } from '../kube/secrets.ts';
 import { kubeStore } from '../kube/store.ts';
 import { tokenReviews } from '../kube/token-reviews.ts';
@@ -54,6 +55,7 @@ export async function runCluster(options: ClusterOptions): Promise<void> {
   const common = { connection, clock, manager: MANAGER };
   const store = kubeStore<Kinds>({ ...common, resources: kindResources });
   const pods = kubeStore<PodKinds>({ ...common, resources: podResources });
+  const requests = kubeStore<TicketRequestKinds>({ ...common, resources: ticketRequestResources });
   const leases = kubeStore<LeaseKinds>({ ...common, resources: agentLeases });
   const lease = leaseStore(connection, { namespace, name: config.leaseName });
   let replica: Replica | undefined;
@@ -66,6 +68,7 @@ export async function runCluster(options: ClusterOptions): Promise<void> {
     {
       store,
       pods,
+      ticketRequests: { store: requests, issuer: () => leader()?.issuer, ca: authority.caPem },
       lease,
       heartbeats: leaseHeartbeats({ store: leases, namespace, clock, log }),
       clock,

@@ -19,6 +19,7 @@ import type { SessionControl } from './ports.ts';
 import { podPart } from './pod/start.ts';
 import { statsOf, type OperatorStats } from './stats.ts';
 import { statusPatch } from './status-patch.ts';
+import { ticketRequestPart, type TicketRequests } from './ticket-request/start.ts';
 import { claimForTicket, type ClaimRefusal } from './ticket/claim-gate.ts';
 import { claimController } from './vgpu-claim/controller.ts';
 import { claimWrites } from './vgpu-claim/writes.ts';
@@ -30,6 +31,8 @@ export interface OperatorOptions {
   readonly heartbeats: Heartbeats;
   /** Where there are pods: those that ask for vGPUs. */
   readonly pods?: Store<PodKinds>;
+  /** Where tickets are asked for by objects. */
+  readonly ticketRequests?: TicketRequests;
   readonly clock: Clock;
   readonly log: Log;
   /** A node that has not reported for so long is lost, and the claims on it with it. @default 30_000 */
@@ -74,13 +77,16 @@ export function startOperator(options: OperatorOptions): Operator {
   informers.claims.onChange((change) => counts.observe(change));
 
   const ready = Promise.all(Object.values(informers).map((informer) => informer.synced)).then(() => undefined);
-  const podOptions = { store, informers, inventory, ready, events, clock, log, signal, onPass: options.onPass };
-  const pods = options.pods === undefined ? undefined : podPart({ pods: options.pods, ...podOptions });
+  const partOptions = { store, informers, ready, clock, log, signal, onPass: options.onPass };
+  const pods =
+    options.pods === undefined ? undefined : podPart({ pods: options.pods, inventory, events, ...partOptions });
+  const { ticketRequests: requests } = options;
+  const ticketRequests = requests === undefined ? undefined : ticketRequestPart({ requests, ...partOptions });
   const wakePods = (): void => pods?.wakeWaiting();
   wireWakeUps({ informers, queues, inventory, liveness, sessions: options.sessions, wakePods, clock, log });
 
   const following = Object.values(informers).map((informer) => informer.run(signal));
-  if (pods !== undefined) following.push(pods.run());
+  for (const part of [pods, ticketRequests]) if (part !== undefined) following.push(part.run());
   following.push(options.heartbeats.follow(heartbeatListener({ informers, liveness, queues, clock, log }), signal));
   const controlling = ready.then(() =>
     runAll({ options, informers, queues, inventory, liveness, counts, events, signal }),
@@ -92,7 +98,7 @@ export function startOperator(options: OperatorOptions): Operator {
     claimForTicket: (claim) =>
       claimForTicket(claim, { claims: informers.claims, inventory, ready: isReady && !abort.signal.aborted }),
     nodesOf: (claimUid) => inventory.nodesOf(claimUid),
-    stats: () => statsOf({ informers, queues, inventory, pods }),
+    stats: () => statsOf({ informers, queues, inventory, pods, ticketRequests }),
     async stop() {
       abort.abort();
       await Promise.all([...following, ...(isReady ? [controlling] : [])]);

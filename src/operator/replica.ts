@@ -1,7 +1,9 @@
+import type { TicketRequestKinds } from '../api/cluster-kinds.ts';
 import type { Kinds } from '../api/kinds.ts';
 import type { PodKinds } from '../api/pod.ts';
 import { fencedStore } from '../runtime/fenced-store.ts';
 import { campaign, type Leadership, type LeaseStore } from '../runtime/leadership.ts';
+import type { TicketRequests } from './ticket-request/start.ts';
 import { startOperator, type Operator, type OperatorOptions } from './operator.ts';
 
 export interface ReplicaOptions extends OperatorOptions {
@@ -30,7 +32,7 @@ export interface Replica {
  */
 export function startReplica(options: ReplicaOptions, signal: AbortSignal): Replica {
   let lead: Lead | undefined;
-  const { store, pods, lease, identity, clock, log, leaseDurationMs: durationMs } = options;
+  const { store, pods, ticketRequests, lease, identity, clock, log, leaseDurationMs: durationMs } = options;
   const times = { durationMs, deadlineMs: (durationMs * 2) / 3, retryMs: (durationMs * 2) / 15 };
 
   const run = async (): Promise<void> => {
@@ -42,6 +44,7 @@ export function startReplica(options: ReplicaOptions, signal: AbortSignal): Repl
         ...options,
         store: fencedStore<Kinds>(store, holds),
         ...(pods === undefined ? {} : { pods: fencedStore<PodKinds>(pods, holds) }),
+        ...(ticketRequests === undefined ? {} : { ticketRequests: fencedRequests(ticketRequests, holds) }),
       });
       lead = { operator, leadership };
       await aborted(AbortSignal.any([signal, leadership.lost]));
@@ -52,6 +55,11 @@ export function startReplica(options: ReplicaOptions, signal: AbortSignal): Repl
   };
   return { lead: () => lead, ended: run() };
 }
+
+const fencedRequests = (requests: TicketRequests, holds: () => boolean): TicketRequests => ({
+  ...requests,
+  store: fencedStore<TicketRequestKinds>(requests.store, holds),
+});
 
 const aborted = (signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {

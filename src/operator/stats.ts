@@ -4,6 +4,7 @@ import { conditionOf } from './condition.ts';
 import { poolAmounts, type PoolAmounts } from './gpu-pool/status.ts';
 import type { Inventory } from './inventory.ts';
 import type { PodPart } from './pod/start.ts';
+import type { TicketRequestPart } from './ticket-request/start.ts';
 import type { Informers, Queues } from './wake-ups.ts';
 
 /** Claims of one pool that stand at the same place for the same reason. */
@@ -39,9 +40,10 @@ export interface StatsParts {
   readonly queues: Queues;
   readonly inventory: Inventory;
   readonly pods: Pick<PodPart, 'informer' | 'queue'> | undefined;
+  readonly ticketRequests: Pick<TicketRequestPart, 'informer' | 'queue'> | undefined;
 }
 
-export function statsOf({ informers, queues, inventory, pods }: StatsParts): OperatorStats {
+export function statsOf({ informers, queues, inventory, pods, ticketRequests }: StatsParts): OperatorStats {
   const snapshot = inventory.snapshot();
   const amounts = [...snapshot.pools].map(([name, entry]): [string, PoolAmounts] => [
     name,
@@ -56,12 +58,14 @@ export function statsOf({ informers, queues, inventory, pods }: StatsParts): Ope
       gpunode: queues.nodes.depth,
       gpupool: queues.pools.depth,
       ...(pods === undefined ? {} : { pod: pods.queue.depth }),
+      ...(ticketRequests === undefined ? {} : { ticketrequest: ticketRequests.queue.depth }),
     },
     informers: {
       VGPUClaim: informers.claims.stats,
       GPUNode: informers.nodes.stats,
       GPUPool: informers.pools.stats,
       ...(pods === undefined ? {} : { Pod: pods.informer.stats }),
+      ...(ticketRequests === undefined ? {} : { TicketRequest: ticketRequests.informer.stats }),
     },
   };
 }

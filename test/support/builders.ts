@@ -1,3 +1,4 @@
+import type { TicketRequest } from '../../src/api/cluster-kinds.ts';
 import type { GPUNode, GPUPool, VGPUClaim } from '../../src/api/kinds.ts';
 import { API_VERSION, type ObjectMeta } from '../../src/api/meta.ts';
 import { SCHEDULING_GATE, type Pod } from '../../src/api/pod.ts';
@@ -39,6 +40,15 @@ export function claim(name = 'trainer', { metadata, spec, status }: ClaimOverrid
     ...(status === undefined ? {} : { status }),
   };
 }
+
+/** A stored request for a ticket for `trainer`, which nobody has answered yet. */
+export const ticketRequest = (more: Partial<TicketRequest> = {}): TicketRequest => ({
+  apiVersion: API_VERSION,
+  kind: 'TicketRequest',
+  metadata: meta('trainer-1', { namespace: 'team-a' }),
+  spec: { claimName: 'trainer', holderKey: 'A'.repeat(43), expirationSeconds: 600 },
+  ...more,
+});
 
 /** The status of a claim that has 4Gi and 25 % of GPU-a on node gpu-1. */
 export function boundTo(gpu = 'GPU-a', more: { node?: string; boundAt?: string; memory?: string } = {}) {

@@ -1,5 +1,5 @@
 import type { Kinds, VGPUClaim } from '../../api/kinds.ts';
-import { isGated, type Pod, type PodKinds } from '../../api/pod.ts';
+import { isGated, POD_ANNOTATIONS, type Pod, type PodKinds } from '../../api/pod.ts';
 import { placeSlices, slicesServed } from '../../core/allocation/slices.ts';
 import type { Clock } from '../../lib/clock.ts';
 import type { Log } from '../../lib/log.ts';
@@ -8,13 +8,14 @@ import type { EventSink } from '../../runtime/event-recorder.ts';
 import { Informer } from '../../runtime/informer.ts';
 import { WorkQueue } from '../../runtime/queue.ts';
 import { keyOf, keyText, type Store } from '../../runtime/store.ts';
+import { ByClaim } from '../by-claim.ts';
 import type { Inventory } from '../inventory.ts';
 import type { Informers } from '../wake-ups.ts';
 import { asksForSlices } from './ask.ts';
 import { podController } from './controller.ts';
 import type { World } from './decision.ts';
 import { mayGoTo } from './node-fit.ts';
-import { PodsOfClaims } from './pods-of-claims.ts';
+import { ownClaimName } from './own-claim.ts';
 
 export interface PodPartOptions {
   readonly pods: Store<PodKinds>;
@@ -45,7 +46,7 @@ export function podPart(options: PodPartOptions): PodPart {
   const { claims } = options.informers;
   const informer = new Informer<PodKinds, 'Pod'>({ store: pods, kind: 'Pod', clock, log });
   const queue = new WorkQueue(clock);
-  const waiting = new PodsOfClaims();
+  const waiting = new ByClaim(claimsOf);
   const controller = podController({ pods, claims: store, world: worldOf(options), events });
   informer.onChange((change) => {
     waiting.observe(change);
@@ -86,6 +87,13 @@ export function podPart(options: PodPartOptions): PodPart {
       if (isReady) await controlling;
     },
   };
+}
+
+/** The claim that it names and the one that may be made for it. */
+function claimsOf(pod: Pod): readonly string[] {
+  const { namespace, annotations = {} } = pod.metadata;
+  const named = annotations[POD_ANNOTATIONS.claim];
+  return [ownClaimName(pod), ...(named === undefined ? [] : [named])].map((name) => `${namespace}/${name}`);
 }
 
 const byAge = ({ metadata: a }: Pod, { metadata: b }: Pod): number =>

@@ -26,7 +26,8 @@ export interface IssuerOptions {
 }
 
 export interface TicketWish {
-  readonly claim: Key;
+  /** `uid` guards against another claim of the same name. */
+  readonly claim: Key & { readonly uid?: string };
   /** Binds the ticket to this key; without it the first who presents it binds it. base64url of an Ed25519 key. */
   readonly holderKey?: string | undefined;
   /** Where the holder's programs run; without it they may run anywhere. */
