@@ -23,7 +23,9 @@ case ${1-} in
     ;;
   *) application=cli ;;
 esac
-[ "$application" = cli ] || shift
+# kubectl finds its plugins by their names.
+[ "${0##*/}" != kubectl-aquifer ] || application=cli/kubectl
+case $application in cli*) ;; *) shift ;; esac
 if [ "$application" = standalone ]; then
   # Node takes every signal back to its default: it has to be told that nohup wanted this one ignored.
   ignored=$(sed -n 's/^SigIgn:.*\(.\)$/\1/p' "/proc/$$/status")

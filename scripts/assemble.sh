@@ -26,7 +26,7 @@ for program in gateway keeper spawner worker; do put 755 "$release/$program" "li
 static=native/target/$(uname -m)-unknown-linux-musl/release
 put 755 "$static/container-hook" libexec/aquifer/container-hook
 put 755 "$static/aquifer-connector" bin/aquifer-connector
-put 755 scripts/aquifer.sh bin/aquifer
+for name in aquifer kubectl-aquifer; do put 755 scripts/aquifer.sh bin/$name; done
 for name in libcuda.so.1 libnvidia-ml.so.1; do
   put 755 "$release/libaquifer_client.so" "lib/aquifer/client/$name"
   put 755 "$release/libaquifer_softgpu.so" "lib/aquifer/softgpu/$name"

@@ -1,6 +1,7 @@
-import { flagsOf } from '../../src/cli/command-line.ts';
+import { callOf, flagsOf } from '../../src/cli/command-line.ts';
+import { kubectlTicketForm } from '../../src/cli/kubectl/ticket-form.ts';
 import { flagForm, flagText } from '../../src/cli/help.ts';
-import type { Verb } from '../../src/cli/verb.ts';
+import type { VerbForm } from '../../src/cli/verb.ts';
 import { verbLines, verbs } from '../../src/cli/verbs.ts';
 
 /** The reference page of the command line, as Markdown. */
@@ -16,17 +17,17 @@ ${table(
   verbLines.map(({ name, summary }) => [`\`${name}\``, summary]),
   ['verb', 'does'],
 )}
-${verbs.map(section).join('\n')}`;
+${[...verbs, kubectlTicketForm].map(section).join('\n')}`;
 }
 
-function section(verb: Verb): string {
+function section(verb: VerbForm): string {
   const flags = flagsOf(verb).map((flag) => [`\`${flagForm(flag).trim()}\``, flagText(flag)]);
-  return `## aquifer ${verb.name}
+  return `## ${callOf(verb)}
 
 ${verb.summary}.${verb.details === undefined ? '' : ` ${verb.details.replaceAll('\n', ' ')}`}
 
 \`\`\`
-aquifer ${verb.name} ${verb.usage}
+${callOf(verb)} ${verb.usage}
 \`\`\`
 
 ${table(flags, ['flag', 'meaning'])}

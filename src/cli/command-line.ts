@@ -1,13 +1,20 @@
 import { nearest } from '../lib/edit-distance.ts';
 import { dataDirFlag, helpFlag } from './flag.ts';
 import { UsageError } from './failure.ts';
-import type { Flag, Input, Verb } from './verb.ts';
+import type { Flag, Input, VerbForm } from './verb.ts';
 
 /** The flags that a verb understands, those included that every verb has. */
-export const flagsOf = (verb: Verb): readonly Flag[] => [...verb.flags, dataDirFlag, helpFlag];
+export const flagsOf = ({ flags, program }: VerbForm): readonly Flag[] => [
+  ...flags,
+  ...(program === undefined ? [dataDirFlag] : []),
+  helpFlag,
+];
+
+/** What is typed before its arguments. */
+export const callOf = ({ program = 'aquifer', name }: VerbForm): string => `${program} ${name}`;
 
 /** Reads the words behind a verb. @throws UsageError that says which word is wrong and what may have been meant. */
-export function parseCommandLine(verb: Verb, words: readonly string[]): Input {
+export function parseCommandLine(verb: VerbForm, words: readonly string[]): Input {
   const end = words.indexOf('--');
   const [own, behind] = end === -1 ? [words, []] : [words.slice(0, end), words.slice(end + 1)];
   const { args, values } = readWords(verb, own);
@@ -21,7 +28,7 @@ interface Words {
   readonly values: ReadonlyMap<string, readonly string[]>;
 }
 
-function readWords(verb: Verb, words: readonly string[]): Words {
+function readWords(verb: VerbForm, words: readonly string[]): Words {
   const values = new Map<string, string[]>();
   const args: string[] = [];
   const rest = words[Symbol.iterator]();
@@ -51,7 +58,7 @@ interface GivenFlag {
 }
 
 function inputOf(
-  verb: Verb,
+  verb: VerbForm,
   args: readonly string[],
   program: readonly string[],
   values: ReadonlyMap<string, readonly string[]>,
@@ -62,7 +69,7 @@ function inputOf(
 }
 
 /** The flag that a word is, with the value that is part of it; undefined for a word that is no flag. */
-function flagOf(verb: Verb, word: string): GivenFlag | undefined {
+function flagOf(verb: VerbForm, word: string): GivenFlag | undefined {
   if (word === '-' || !word.startsWith('-')) return undefined;
   const flags = flagsOf(verb);
   if (!word.startsWith('--')) return shortFlagOf(verb, flags, word);
@@ -81,7 +88,7 @@ function flagOf(verb: Verb, word: string): GivenFlag | undefined {
 }
 
 function shortFlagOf(
-  verb: Verb,
+  verb: VerbForm,
   flags: readonly Flag[],
   word: string,
 ): { readonly flag: Flag; readonly value?: string } {
@@ -101,9 +108,9 @@ function shortFlagOf(
   return value === '' ? { flag } : { flag, value };
 }
 
-const unknownFlag = (verb: Verb, word: string, guess: string | undefined): UsageError =>
+const unknownFlag = (verb: VerbForm, word: string, guess: string | undefined): UsageError =>
   new UsageError(
-    `unknown flag: ${word}${guess === undefined ? '' : `; did you mean --${guess}?`}\nSee 'aquifer ${verb.name} --help'.`,
+    `unknown flag: ${word}${guess === undefined ? '' : `; did you mean --${guess}?`}\nSee '${callOf(verb)} --help'.`,
   );
 
 function checked(flag: Flag, value: string): string {

@@ -34,6 +34,12 @@ export const filenameFlag: Flag = {
   repeats: true,
 };
 
+export const expiresFlag: Flag = {
+  name: 'expires',
+  value: 'TIME',
+  help: 'How long the ticket is good, such as 10m; a connector renews it in time',
+};
+
 export const addressFlag: Flag = {
   name: 'address',
   value: 'ADDRESS',

@@ -1,5 +1,5 @@
-import { flagsOf } from './command-line.ts';
-import type { Flag, Verb } from './verb.ts';
+import { callOf, flagsOf } from './command-line.ts';
+import type { Flag, Verb, VerbForm } from './verb.ts';
 
 /** The help of the program: all its verbs. */
 export function programHelp(verbs: readonly VerbLine[]): string {
@@ -21,14 +21,14 @@ export function programHelp(verbs: readonly VerbLine[]): string {
 export type VerbLine = Pick<Verb, 'name' | 'summary'>;
 
 /** The help of one verb. */
-export function verbHelp(verb: Verb): string {
+export function verbHelp(verb: VerbForm): string {
   const flags = flagsOf(verb).map((flag) => [flagForm(flag), flagText(flag)] as const);
   const width = Math.max(...flags.map(([form]) => form.length));
   return [
     verb.summary,
     ...(verb.details === undefined ? [] : ['', verb.details]),
     '',
-    `Usage: aquifer ${verb.name} ${verb.usage}`.trimEnd(),
+    `Usage: ${callOf(verb)} ${verb.usage}`.trimEnd(),
     '',
     'Examples:',
     ...verb.examples.map((example) => `  ${example}`),

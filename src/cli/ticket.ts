@@ -1,5 +1,5 @@
 import { parseDuration } from '../lib/duration.ts';
-import { addressFlag, namespaceFlag } from './flag.ts';
+import { addressFlag, expiresFlag, namespaceFlag } from './flag.ts';
 import { UsageError } from './failure.ts';
 import type { Console, Input, Verb } from './verb.ts';
 
@@ -15,12 +15,7 @@ export const ticketVerb: Verb = {
     'aquifer ticket trainer --for "$(ssh host aquifer-connector key)"',
     'aquifer ticket trainer --address vsock:2:9960 --address 192.168.122.1:9960',
   ],
-  flags: [
-    namespaceFlag,
-    { name: 'for', value: 'KEY', help: 'Bind the ticket to this key' },
-    { name: 'expires', value: 'TIME', help: 'How long the ticket is good, such as 10m; a connector renews it in time' },
-    addressFlag,
-  ],
+  flags: [namespaceFlag, { name: 'for', value: 'KEY', help: 'Bind the ticket to this key' }, expiresFlag, addressFlag],
   run: runTicket,
 };
 
@@ -29,11 +24,12 @@ async function runTicket(input: Input, console: Console): Promise<number> {
   if (name === undefined || more.length > 0) throw new UsageError('exactly one claim is needed: aquifer ticket NAME');
   const key = input.text('for');
   const addresses = input.texts('address');
+  const expires = expirySeconds(input.text('expires'));
   const body = {
     namespace: input.text('namespace') ?? 'default',
     name: name.replace(/^(vgpuclaims?|vgpu)\//, ''),
     ...(key === undefined ? {} : { for: key }),
-    ...expiry(input.text('expires')),
+    ...(expires === undefined ? {} : { expiresSeconds: expires }),
     ...(addresses.length === 0 ? {} : { addresses }),
   };
   const reply = await console.api.call({ method: 'POST', path: '/tickets', body });
@@ -41,11 +37,12 @@ async function runTicket(input: Input, console: Console): Promise<number> {
   return 0;
 }
 
-function expiry(said: string | undefined): { readonly expiresSeconds?: number } {
-  if (said === undefined) return {};
+/** The value of --expires. */
+export function expirySeconds(said: string | undefined): number | undefined {
+  if (said === undefined) return undefined;
   const ms = parseDuration(said);
   if (ms === undefined || ms < 1000) {
     throw new UsageError(`invalid argument ${JSON.stringify(said)} for --expires: a time of at least 1s, such as 10m`);
   }
-  return { expiresSeconds: Math.floor(ms / 1000) };
+  return Math.floor(ms / 1000);
 }

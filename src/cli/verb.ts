@@ -40,9 +40,12 @@ export interface Console {
   readonly signal: AbortSignal;
 }
 
-export interface Verb {
+/** How a verb is typed and explained. */
+export interface VerbForm {
   readonly name: string;
-  /** What follows `aquifer NAME`. */
+  /** The program that it is a verb of, where that is not `aquifer`: such a one speaks to no `serve`. */
+  readonly program?: string;
+  /** What follows the program and NAME. */
   readonly usage: string;
   /** One line for the list of verbs. */
   readonly summary: string;
@@ -51,6 +54,10 @@ export interface Verb {
   readonly flags: readonly Flag[];
   /** Whether everything behind `--` is a program with its arguments. */
   readonly takesProgram?: true;
+}
+
+/** A verb of `aquifer`. */
+export interface Verb extends VerbForm {
   /** Resolves to the exit code. @throws UsageError, or any other error, whose message is shown. */
   readonly run: (input: Input, console: Console) => Promise<number>;
 }

@@ -15,7 +15,9 @@ import { gpu } from '../support/builders.ts';
 import { CHART, NAMESPACE, podOf, release, render, uninstall } from '../support/chart.ts';
 import { eventually } from '../support/eventually.ts';
 import { waitUntilServed } from '../support/kube-fixture.ts';
-import { startOperatorProcess } from '../support/operator-process.ts';
+import { kubectlAquifer } from '../support/kubectl-aquifer.ts';
+import { newHolderKey } from '../support/node-api-fixture.ts';
+import { startOperatorProcess, type OperatorProcess } from '../support/operator-process.ts';
 import { run } from '../cluster/run.ts';
 
 const MINUTES = 60_000;
@@ -24,6 +26,7 @@ const API_SERVER = 'https://kubernetes.default.svc.cluster.local';
 const AQUIFER = '/apis/aquifer.dev/v1alpha1';
 const GPU_NODES = `${AQUIFER}/gpunodes`;
 const CLAIMS = `${AQUIFER}/namespaces/team-a/vgpuclaims`;
+const REQUESTS = `${AQUIFER}/namespaces/team-a/ticketrequests`;
 const PODS = '/api/v1/namespaces/team-a/pods';
 const CRD = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions/vgpuclaims.aquifer.dev';
 const LEASES = `/apis/coordination.k8s.io/v1/namespaces/${NAMESPACE}/leases`;
@@ -56,6 +59,13 @@ describe('the chart on an API server', () => {
   const connectionOf = (name: string, token: string): Connection => {
     const file = kubeconfigOf(name, token);
     return connect({ loadConfig: () => loadKubeConfig(file), clock: systemClock });
+  };
+  /** An operator as its ServiceAccount. */
+  const operator = async (): Promise<OperatorProcess> => {
+    const token = await serviceAccountToken(admin, { name: 'aquifer-operator', audience: API_SERVER });
+    const kubeconfig = kubeconfigOf('operator', token);
+    const graces = ['--agent-grace-period', '1h', '--release-timeout', '500ms'];
+    return startOperatorProcess(kubeconfig, ['--namespace', NAMESPACE, ...graces]);
   };
   const post = (connection: Connection, path: string, body: object): Promise<unknown> =>
     connection.call({ method: 'POST', path, body });
@@ -107,15 +117,7 @@ describe('the chart on an API server', () => {
     const status = { agent, gpus: [gpu('GPU-a', 0, { memory: '8Gi' })] };
     await admin.call({ method: 'PATCH', path: `${GPU_NODES}/gpu-a/status`, body: { status }, contentType: MERGE });
 
-    const token = await serviceAccountToken(admin, { name: 'aquifer-operator', audience: API_SERVER });
-    await using operator = await startOperatorProcess(kubeconfigOf('operator', token), [
-      '--namespace',
-      NAMESPACE,
-      '--agent-grace-period',
-      '1h',
-      '--release-timeout',
-      '500ms',
-    ]);
+    await using running = await operator();
     const claim = (): Promise<VGPUClaim | undefined> =>
       admin.call({ method: 'GET', path: `${CLAIMS}/old` }).then(
         (found) => found as VGPUClaim,
@@ -135,12 +137,47 @@ describe('the chart on an API server', () => {
     const claims = async () =>
       ((await admin.call({ method: 'GET', path: CLAIMS })) as { readonly items: readonly unknown[] }).items.length;
     await eventually(claims, (count) => count === 1, MINUTES);
-    await operator.nodeApi();
+    await running.nodeApi();
     await admin.call({ method: 'DELETE', path: `${CLAIMS}/old` });
     await eventually(claim, (found) => found === undefined, MINUTES);
 
-    const said = operator.log().filter((line) => /forbidden/i.test(JSON.stringify(line)));
+    const said = running.log().filter((line) => /forbidden/i.test(JSON.stringify(line)));
     expect(said).toEqual([]);
+  });
+
+  test('gives a ticket to whoever may edit, says to others what they may not, and shows it to those who view', async () => {
+    const account = (name: string) => ({ kind: 'ServiceAccount', name, namespace: NAMESPACE });
+    const bind = (name: string, role: string) =>
+      post(admin, '/apis/rbac.authorization.k8s.io/v1/namespaces/team-a/rolebindings', {
+        metadata: { name: `${name}-${role}` },
+        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: role },
+        subjects: [account(name)],
+      });
+    const as = async (name: string, ...roles: readonly string[]): Promise<string> => {
+      await createServiceAccount(admin, NAMESPACE, name);
+      for (const role of roles) await bind(name, role);
+      return kubeconfigOf(name, await serviceAccountToken(admin, { name, audience: API_SERVER }));
+    };
+    // What the roles `edit` and `view` are made of, where a controller makes them.
+    const [editor, viewer] = [await as('editor', 'aquifer-view', 'aquifer-edit'), await as('viewer', 'aquifer-view')];
+    await using _ = await operator();
+    await post(admin, CLAIMS, claimOf('lent'));
+    const wish = ['ticket', 'lent', '--namespace=team-a', `--for=${newHolderKey()}`];
+    expect(await kubectlAquifer(editor, ...wish)).toMatchObject({ code: 0, stderr: '' });
+    const { code, stderr } = await kubectlAquifer(viewer, ...wish);
+    expect(code).toBe(1);
+    expect(stderr).toContain('cannot create resource "ticketrequests" in API group "aquifer.dev"');
+    expect(stderr).toContain('the ClusterRole "edit" has them');
+    using connection = connect({ loadConfig: () => loadKubeConfig(editor), clock: systemClock });
+    const mine = { metadata: { name: 'mine' }, spec: { claimName: 'none', holderKey: newHolderKey() } };
+    await post(connection, REQUESTS, { apiVersion: 'aquifer.dev/v1alpha1', kind: 'TicketRequest', ...mine });
+    const forge = { method: 'PATCH', path: `${REQUESTS}/mine/status`, body: {}, contentType: MERGE } as const;
+    await expect(connection.call(forge)).rejects.toThrow(/forbidden/);
+    await connection.call({ method: 'DELETE', path: `${REQUESTS}/mine` });
+    await admin.call({ method: 'DELETE', path: `${CLAIMS}/lent` });
+    const left = () =>
+      admin.call({ method: 'GET', path: CLAIMS }).then((list) => JSON.stringify(list).includes('"lent"'));
+    await eventually(left, (isLeft) => !isLeft, MINUTES);
   });
 
   test('holds each agent to the GPUNode and the Lease of its own node', async () => {
