@@ -11,7 +11,7 @@ export const kubectlTicketForm: VerbForm = {
   summary: "Print a ticket with which a program outside the cluster may use a claim's vGPUs",
   details:
     'It creates a TicketRequest, waits for the answer of the operator, and removes it. The ticket is bound to the key from the\n' +
-    'start, and worthless to anybody else. `aquifer-connector key` prints the key of the other host.',
+    'start, and worthless to anybody else. `aquifer-connector key` prints the key of the other host,\nthat of a guest with --state-dir /var/lib/aquifer-connector.',
   examples: [
     'kubectl aquifer ticket trainer --for "$(ssh host aquifer-connector key)" > ticket.json',
     'kubectl aquifer ticket trainer -n team-a --for "$KEY" --address gpu-1.example:9960',
