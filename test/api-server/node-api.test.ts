@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import type { Kinds } from '../../src/api/kinds.ts';
 import type { Pod } from '../../src/api/pod.ts';
-import type { TicketPayload } from '../../src/api/ticket.ts';
 import { operatorClient, type OperatorClient } from '../../src/grpc/operator-client.ts';
 import { kindResources } from '../../src/kube/resource.ts';
 import { kubeStore } from '../../src/kube/store.ts';
@@ -15,6 +14,7 @@ import { startKube, type KubeFixture } from '../support/kube-fixture.ts';
 import { newHolderKey } from '../support/node-api-fixture.ts';
 import { startOperatorProcess, type OperatorProcess } from '../support/operator-process.ts';
 import { certificateRequest } from '../support/server-certificate.ts';
+import { payloadOf } from '../support/ticket-text.ts';
 
 const NAMESPACE = 'team-a';
 const NODES = ['cpu-1', 'gpu-1'] as const;
@@ -108,9 +108,6 @@ async function boundClaim(): Promise<string> {
   await eventually(isBound, (bound) => bound, LONG_MS);
   return metadata.name;
 }
-
-const payloadOf = (ticket: string): TicketPayload =>
-  JSON.parse(Buffer.from(ticket.split('.')[1] ?? '', 'base64url').toString()) as TicketPayload;
 
 const reasonOf = (promise: Promise<unknown>): Promise<unknown> =>
   promise.then(

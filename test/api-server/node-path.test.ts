@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Kinds } from '../../src/api/kinds.ts';
@@ -9,17 +9,22 @@ import type { Store } from '../../src/runtime/store.ts';
 import { systemClock } from '../../src/runtime/system-clock.ts';
 import { createServiceAccount, grantAgents } from '../support/agent-token.ts';
 import { startClusterNode, type ClusterNode, type RunningPod } from '../support/cluster-node.ts';
+import { connectorKey, startConnector } from '../support/connector-process.ts';
 import { claimDraft, uniqueName } from '../support/conformance/fixture.ts';
 import { eventually } from '../support/eventually.ts';
 import { compileExample, KERNELS } from '../support/example-programs.ts';
 import { startKube, type KubeFixture } from '../support/kube-fixture.ts';
+import { kubectlAquifer } from '../support/kubectl-aquifer.ts';
 import { startOperatorProcess } from '../support/operator-process.ts';
+import { PREFIX, runProgram } from '../support/serve.ts';
+import { payloadOf, storedExpiry } from '../support/ticket-text.ts';
 
 const NAMESPACE = 'team-a';
 const LONG_MS = 60_000;
 
 let kube: KubeFixture;
 let store: Store<Kinds>;
+let folder: string;
 let matmul: string;
 const nodes = new Map<string, ClusterNode>();
 const stack = new AsyncDisposableStack();
@@ -27,7 +32,7 @@ const stack = new AsyncDisposableStack();
 jest.setTimeout(180_000);
 
 beforeAll(async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'aq-node-path-'));
+  folder = mkdtempSync(join(tmpdir(), 'aq-node-path-'));
   stack.defer(() => rmSync(folder, { recursive: true, force: true }));
   matmul = compileExample('matmul', folder);
   kube = stack.use(await startKube([NAMESPACE, 'aquifer-system']));
@@ -158,6 +163,32 @@ test('a container whose ticket is of a leader before gets another one, and its n
   await there.startContainer('slot-4', other);
   expect(await there.run('slot-4', other, [matmul, KERNELS, '64'])).toEqual(succeeds);
   expect(await here.run('slot-4', pod, [matmul, KERNELS, '64'])).toEqual(succeeds);
+});
+
+test('a program outside the cluster computes with a ticket from kubectl aquifer, which is renewed', async () => {
+  const [socket, stateDir] = [join(folder, 'outside.sock'), join(folder, 'outside')];
+  const key = await connectorKey(stateDir);
+  const wish = [await boundClaim(), '--for', key, '--namespace', NAMESPACE, '--expires', '10s'];
+  const { stdout, stderr } = await kubectlAquifer(kube.api.kubeconfig, 'ticket', ...wish);
+  expect(stderr).toBe('');
+  const { ticket } = JSON.parse(stdout) as { readonly ticket: string };
+  const file = join(folder, 'ticket.json');
+  writeFileSync(file, stdout, { mode: 0o600 });
+  const connector = await startConnector(file, socket, stateDir);
+  const env = { AQUIFER_SOCKET: socket, LD_LIBRARY_PATH: join(PREFIX, 'lib/aquifer/client') };
+  const compute = () => runProgram(matmul, [KERNELS, '64'], { env }).ended;
+  expect(await compute()).toEqual(succeeds);
+  const { exp } = payloadOf(ticket);
+  await eventually(
+    () => storedExpiry(stateDir),
+    (now) => now >= exp + 10,
+    LONG_MS,
+  );
+  expect(await compute()).toEqual(succeeds);
+  await connector.stop('SIGTERM');
+
+  const stranger = join(folder, 'stranger');
+  await expect(startConnector(file, join(folder, 'stolen.sock'), stranger)).rejects.toThrow('TicketStolen');
 });
 
 interface Lease {

@@ -2,7 +2,6 @@ import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals
 import type { TicketRequest, TicketRequestKinds } from '../../src/api/cluster-kinds.ts';
 import type { Kinds } from '../../src/api/kinds.ts';
 import { ticketFileSchema } from '../../src/api/ticket-file.ts';
-import type { TicketPayload } from '../../src/api/ticket.ts';
 import { clusterResources } from '../../src/kube/resource.ts';
 import { kubeStore } from '../../src/kube/store.ts';
 import type { Key, Store } from '../../src/runtime/store.ts';
@@ -16,6 +15,7 @@ import { kubectlAquifer } from '../support/kubectl-aquifer.ts';
 import { newHolderKey } from '../support/node-api-fixture.ts';
 import { startOperatorProcess } from '../support/operator-process.ts';
 import { ReplicaPair, type Fate } from '../support/replica-pair.ts';
+import { payloadOf } from '../support/ticket-text.ts';
 
 const NAMESPACE = 'team-a';
 const LONG_MS = 120_000;
@@ -38,9 +38,6 @@ afterAll(async () => {
   agent[Symbol.dispose]();
   await kube[Symbol.asyncDispose]();
 });
-
-const payloadOf = (ticket: string): TicketPayload =>
-  JSON.parse(Buffer.from(ticket.split('.')[1] ?? '', 'base64url').toString()) as TicketPayload;
 
 const createClaim = async (spec: object = {}): Promise<Key> =>
   (await store.create('VGPUClaim', claimDraft(NAMESPACE, { spec }))).metadata;

@@ -1,6 +1,12 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { startChartCluster, type ChartCluster, type PodManifest } from '../support/chart-cluster.ts';
+import { connectorKey } from '../support/connector-process.ts';
 import { eventually } from '../support/eventually.ts';
+import { compileExample, KERNELS } from '../support/example-programs.ts';
+import { PREFIX } from '../support/serve.ts';
 
 const MINUTES = 60_000;
 const LONG_MS = 5 * MINUTES;
@@ -137,5 +143,42 @@ describe('on a real cluster', () => {
     expect(told).toContain('on gpu-1: the pod may be scheduled there, and nowhere else: the claim has access Local');
     await chart.kubectl('delete', 'pod', 'follows', 'strays');
     await chart.kubectl('delete', 'vgpuclaim', 'at-home');
+  });
+
+  test('a program outside the cluster computes on a claim with a ticket from kubectl aquifer', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'aq-outside-'));
+    try {
+      await chart.cluster.apply({
+        apiVersion: 'aquifer.dev/v1alpha1',
+        kind: 'VGPUClaim',
+        metadata: { name: 'lent', namespace: 'default' },
+        spec: { poolName: 'default', resources: { memory: '1Gi', compute: 25 } },
+      });
+      const key = await connectorKey(join(folder, 'aquifer-connector'));
+      // kubectl finds the plugin in PATH.
+      const env = { PATH: `${PREFIX}/bin:${process.env['PATH']}` };
+      const wish = ['aquifer', 'ticket', 'lent', '--for', key, '--timeout', '3m'];
+      const { stdout: ticket } = await chart.cluster.kubectl(wish, { env });
+      const file = join(folder, 'ticket.json');
+      writeFileSync(file, ticket, { mode: 0o600 });
+      expect(await chart.kubectl('get', 'ticketrequests', '--output=name')).toBe('');
+
+      // The control plane has a way to the nodes and is none of them: nothing of Aquifer is there.
+      const program = [compileExample('matmul', folder), KERNELS, '64'];
+      const run = [
+        'env',
+        `XDG_STATE_HOME=${folder}`,
+        `${PREFIX}/bin/aquifer`,
+        'run',
+        '--ticket',
+        file,
+        '--',
+        ...program,
+      ];
+      expect((await chart.cluster.enter('control-plane', run)).stdout).toMatch(CORRECT);
+      await chart.kubectl('delete', 'vgpuclaim', 'lent');
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 });

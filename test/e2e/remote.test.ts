@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { generateKeyPairSync, sign } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connectorKey, startConnector } from '../support/connector-process.ts';
@@ -9,6 +9,7 @@ import { KERNELS } from '../support/example-programs.ts';
 import { claim, POOL } from '../support/objects.ts';
 import { startServe, type Ran, type Serve } from '../support/serve.ts';
 import { compileSessionProgram, startSession, startSessionAt } from '../support/session-program.ts';
+import { payloadOf, storedExpiry } from '../support/ticket-text.ts';
 
 /** By how much the clocks of two hosts may differ: a ticket is good for so much longer. */
 const LEEWAY_SECONDS = 30;
@@ -191,25 +192,7 @@ async function ticketFor(name: string, ...flags: readonly string[]): Promise<str
   return file;
 }
 
-interface Payload {
-  readonly exp: number;
-  readonly vgpus: readonly { readonly memoryBytes: number }[];
-}
-
-function payloadOf(ticket: string): Payload {
-  return JSON.parse(Buffer.from(ticket.split('.')[1] ?? '', 'base64url').toString()) as Payload;
-}
-
 const encoded = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
-
-/** When the ticket that a connector keeps runs out, in seconds since 1970; 0 when it keeps none yet. */
-function storedExpiry(stateDir: string): number {
-  const kept = join(stateDir, 'tickets');
-  const [file] = readdirSync(kept).filter((name) => name.endsWith('.json'));
-  const text = file === undefined ? '' : readFileSync(join(kept, file), 'utf8');
-  const compact = /[\w-]+\.[\w-]+\.[\w-]+/.exec(text)?.[0];
-  return compact === undefined ? 0 : payloadOf(compact).exp;
-}
 
 function withMoreMemory(ticket: string): string {
   const [header, , signature] = ticket.split('.');
