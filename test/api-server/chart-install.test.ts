@@ -8,6 +8,7 @@ import type { Pod } from '../../src/api/pod.ts';
 import { leasePulse } from '../../src/kube/heartbeats.ts';
 import { connect, type Connection } from '../../src/kube/connection.ts';
 import { loadKubeConfig } from '../../src/kube/load-config.ts';
+import { isStoreError } from '../../src/runtime/store.ts';
 import { systemClock } from '../../src/runtime/system-clock.ts';
 import { agentToken, createServiceAccount, serviceAccountToken } from '../support/agent-token.ts';
 import { startApiServer, type ApiServer } from '../support/api-server.ts';
@@ -160,6 +161,16 @@ describe('the chart on an API server', () => {
     };
     // What the roles `edit` and `view` are made of, where a controller makes them.
     const [editor, viewer] = [await as('editor', 'aquifer-view', 'aquifer-edit'), await as('viewer', 'aquifer-view')];
+    await post(admin, REQUESTS, requestOf('forgotten'));
+    const condition = { type: 'Issued', status: 'False', reason: 'ClaimNotFound', message: 'there was none' };
+    const longAgo = new Date(Date.now() - 3_600_000).toISOString();
+    const body = { status: { conditions: [{ ...condition, lastTransitionTime: longAgo }] } };
+    await admin.call({ method: 'PATCH', path: `${REQUESTS}/forgotten/status`, body, contentType: MERGE });
+    const forgotten = (): Promise<boolean> =>
+      admin.call({ method: 'GET', path: `${REQUESTS}/forgotten` }).then(
+        () => false,
+        (error: unknown) => isStoreError(error, 'NotFound'),
+      );
     await using _ = await operator();
     await post(admin, CLAIMS, claimOf('lent'));
     const wish = ['ticket', 'lent', '--namespace=team-a', `--for=${newHolderKey()}`];
@@ -169,11 +180,12 @@ describe('the chart on an API server', () => {
     expect(stderr).toContain('cannot create resource "ticketrequests" in API group "aquifer.dev"');
     expect(stderr).toContain('the ClusterRole "edit" has them');
     using connection = connect({ loadConfig: () => loadKubeConfig(editor), clock: systemClock });
-    const mine = { metadata: { name: 'mine' }, spec: { claimName: 'none', holderKey: newHolderKey() } };
-    await post(connection, REQUESTS, { apiVersion: 'aquifer.dev/v1alpha1', kind: 'TicketRequest', ...mine });
+    await post(connection, REQUESTS, requestOf('mine'));
     const forge = { method: 'PATCH', path: `${REQUESTS}/mine/status`, body: {}, contentType: MERGE } as const;
     await expect(connection.call(forge)).rejects.toThrow(/forbidden/);
     await connection.call({ method: 'DELETE', path: `${REQUESTS}/mine` });
+
+    await eventually(forgotten, (isForgotten) => isForgotten, MINUTES);
     await admin.call({ method: 'DELETE', path: `${CLAIMS}/lent` });
     const left = () =>
       admin.call({ method: 'GET', path: CLAIMS }).then((list) => JSON.stringify(list).includes('"lent"'));
@@ -291,6 +303,12 @@ const claimOf = (name: string) => ({
   kind: 'VGPUClaim',
   metadata: { name },
   spec: { poolName: 'default', resources: { memory: '1Gi', compute: 10 } },
+});
+const requestOf = (name: string) => ({
+  apiVersion: 'aquifer.dev/v1alpha1',
+  kind: 'TicketRequest',
+  metadata: { name },
+  spec: { claimName: 'none', holderKey: newHolderKey() },
 });
 const podThatAsks = (name: string) => ({
   metadata: { name, annotations: { 'aquifer.dev/memory': '1Gi', 'aquifer.dev/compute': '10' } },

@@ -4,7 +4,7 @@ import type { Kinds } from '../../src/api/kinds.ts';
 import { ticketFileSchema } from '../../src/api/ticket-file.ts';
 import { clusterResources } from '../../src/kube/resource.ts';
 import { kubeStore } from '../../src/kube/store.ts';
-import type { Key, Store } from '../../src/runtime/store.ts';
+import { isStoreError, type Key, type Store } from '../../src/runtime/store.ts';
 import { systemClock } from '../../src/runtime/system-clock.ts';
 import { gpu } from '../support/builders.ts';
 import { claimDraft, uniqueName } from '../support/conformance/fixture.ts';
@@ -169,3 +169,22 @@ test.each<Fate>(['killed after it landed', 'paused past its Lease'])(
     );
   },
 );
+
+// The last one: it takes the kind away.
+test('kubectl aquifer says where the cluster knows no such requests', async () => {
+  const claim = await createClaim();
+  const path = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions/ticketrequests.aquifer.dev';
+  await kube.connection.call({ method: 'DELETE', path });
+  const isKnown = (): Promise<boolean> =>
+    requests().then(
+      () => true,
+      (error: unknown) => !isStoreError(error, 'NotFound'),
+    );
+  await eventually(isKnown, (known) => !known, LONG_MS);
+  const unknown = 'error: the cluster does not know ticketrequests.aquifer.dev: is Aquifer installed,';
+  for (const name of [claim.name, 'none']) {
+    const { code, stderr } = await ticket(name, '--for', newHolderKey(), ...here);
+    expect(code).toBe(1);
+    expect(stderr).toContain(unknown);
+  }
+});
