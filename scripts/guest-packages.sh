@@ -11,6 +11,8 @@ command -v ip >/dev/null || debian+=(iproute2)
 command -v xz >/dev/null || debian+=(xz-utils)
 command -v ssh >/dev/null || debian+=(openssh-client)
 command -v cc >/dev/null || debian+=(gcc libc6-dev)
+command -v libvirtd >/dev/null || debian+=(libvirt-daemon libvirt-daemon-driver-qemu) # Without what starts it with the machine.
+command -v virsh >/dev/null || debian+=(libvirt-clients)
 if ((${#debian[@]})); then
   echo "installing Debian packages: ${debian[*]}"
   root apt-get update -qq

@@ -70,12 +70,17 @@ function devices({ index, parts, productDisk }: Machine): readonly string[] {
 }
 
 function boot({ name, index, parts }: Machine): readonly string[] {
-  const settings = { name, address: `${addressOf(index)}/24`, gateway: HOST_ADDRESS };
-  const words = [
+  const words = kernelWords({ name, address: `${addressOf(index)}/24`, gateway: HOST_ADDRESS });
+  return ['-kernel', parts.kernel, '-initrd', parts.initramfs, '-append', words];
+}
+
+/** What the kernel of a guest is started with; `inside/init` reads the settings. */
+export function kernelWords(settings: Readonly<Record<string, string>>): string {
+  const own = Object.entries(settings).map(([key, value]) => `guest.${key}=${value}`);
+  return [
     'console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable random.trust_cpu=on rcupdate.rcu_expedited=1 8250.nr_uarts=2',
-    ...Object.entries(settings).map(([key, value]) => `guest.${key}=${value}`),
-  ];
-  return ['-kernel', parts.kernel, '-initrd', parts.initramfs, '-append', words.join(' ')];
+    ...own,
+  ].join(' ');
 }
 
 const incoming = (process: Process): readonly string[] =>
