@@ -239,6 +239,25 @@ test(
 );
 
 test(
+  'a ticket that is handed over anew at each start does not take the place of the newer one',
+  async () => {
+    await putTicket('10m');
+    const handedOver = readFileSync(at('ticket.json'), 'utf8');
+    const exchanged = await eventually(
+      () => readFileSync(at('ticket.json'), 'utf8'),
+      (now) => now !== handedOver,
+      LONG_MS,
+    );
+    connector.child.kill('SIGTERM');
+    await connector.ended;
+    writeFileSync(at('ticket.json'), handedOver);
+    await startGuestConnector();
+    expect(readFileSync(at('ticket.json'), 'utf8')).toBe(exchanged);
+  },
+  LONG_MS,
+);
+
+test(
   'what a container runtime needs is written down, and check says that all of it works',
   async () => {
     const file = at('cdi/aquifer.dev-vgpu-trainer.json');

@@ -102,6 +102,8 @@ impl Connector {
         let socket = guest.socket();
         self.guest = Some(guest);
         self.offer(&socket, MODE, raw)?;
+        // Who handed the ticket over may do so at each start, long after a newer one was got for it.
+        self.ticket_renewed(&socket);
         for registration in self.state.containers() {
             let (id, token) = (registration.id.clone(), self.token());
             let Some(guest) = &mut self.guest else { break };
@@ -221,7 +223,10 @@ impl Connector {
                     .take_ticket()
                     .and_then(|raw| self.offer(&socket, MODE, raw));
                 match taken {
-                    Ok(()) => info!("another ticket is taken up"),
+                    Ok(()) => {
+                        self.ticket_renewed(&socket);
+                        info!("another ticket is taken up");
+                    }
                     Err(reason) => warning!("the new ticket is of no use", reason = reason),
                 }
             }
