@@ -147,14 +147,13 @@ test.each<Fate>(['killed after it landed', 'paused past its Lease'])(
   async (fate) => {
     await using replicas = await ReplicaPair.start(kube);
     const claim = await boundClaim();
-    await replicas.lieInWait(1, fate);
+    await replicas.lieInWait(1, fate, /^PATCH .*[/]ticketrequests[/].*[/]status/);
     const asked = [await ask(claim.name), await ask(claim.name)];
     await eventually(
       () => replicas.struckAt,
       (write) => write !== undefined,
       LONG_MS,
     );
-    expect(replicas.struckAt).toMatch(/^PATCH .*[/]ticketrequests[/].*[/]status/);
     const answers = await Promise.all(asked.map(answerOf));
     await replicas.restore(); // What was held back is sent now.
     const later = await Promise.all(asked.map((request) => store.get('TicketRequest', request)));

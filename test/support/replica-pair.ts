@@ -25,8 +25,9 @@ interface Replica {
 
 interface Ambush {
   readonly fate: Fate;
-  /** So many writes away. */
+  /** So many writes away, of those that are meant. */
   left: number;
+  readonly of: RegExp;
   victim?: Replica;
   write?: string;
 }
@@ -48,10 +49,10 @@ export class ReplicaPair implements AsyncDisposable {
     return pair;
   }
 
-  /** Whoever sends the n-th write from now meets this fate, once one of both leads. */
-  async lieInWait(n: number, fate: Fate): Promise<void> {
+  /** Whoever sends the n-th write from now, of such as `of` matches, meets this fate, once one of both leads. */
+  async lieInWait(n: number, fate: Fate, of = /^/): Promise<void> {
     await this.#oneLeads();
-    this.#ambush = { fate, left: n };
+    this.#ambush = { fate, left: n, of };
   }
 
   /** The write at which it happened, if it has. */
@@ -100,7 +101,8 @@ export class ReplicaPair implements AsyncDisposable {
 
   async #onWrite(sender: Promise<Replica>, ...[write, land]: Parameters<OnWrite>): ReturnType<OnWrite> {
     const ambush = this.#ambush;
-    if (ambush === undefined || ambush.victim !== undefined || --ambush.left > 0) return land();
+    if (ambush === undefined || ambush.victim !== undefined || !ambush.of.test(write)) return land();
+    if (--ambush.left > 0) return land();
     const victim = await sender;
     ambush.victim = victim;
     ambush.write = write;
