@@ -13,6 +13,7 @@ use crate::hook;
 use crate::offer::now_seconds;
 use crate::state::State;
 use crate::ticket_file::TicketFile;
+use crate::ticket_source::TicketSource;
 
 /// How long the gateway has.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -39,7 +40,7 @@ fn fails(text: impl Into<String>) -> Finding {
 
 /// Where to look.
 pub struct Places {
-    pub ticket: PathBuf,
+    pub ticket: TicketSource,
     pub state: PathBuf,
     pub cdi: PathBuf,
     pub layout: Layout,
@@ -102,13 +103,20 @@ fn files(layout: &Layout) -> Finding {
 }
 
 fn ticket(places: &Places) -> Vec<Finding> {
-    let path = places.ticket.display();
-    let read = std::fs::read(&places.ticket)
+    let path = places.ticket.file.display();
+    let read = std::fs::read(&places.ticket.file)
         .map_err(|error| error.to_string())
         .and_then(|bytes| TicketFile::parse(&bytes).map_err(|refusal| refusal.message));
     let file = match read {
         Ok(file) => file,
-        Err(reason) => return vec![fails(format!("the ticket {path}: {reason}"))],
+        Err(reason) => {
+            let hint = if places.ticket.ask.is_some() {
+                "; none came from the host: `aquifer guest attach DOMAIN --claim NAME --offer` there offers one"
+            } else {
+                ""
+            };
+            return vec![fails(format!("the ticket {path}: {reason}{hint}"))];
+        }
     };
     let claim = &file.claim;
     let left = file.ticket.payload.exp.saturating_sub(now_seconds());

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use aquifer_control::arguments::Arguments;
 use aquifer_control::line_server::LineServer;
+use aquifer_control::refusal::Refusal;
 use aquifer_control::run_directory::{Claim, ClaimError};
 use aquifer_control::signals::Signals;
 use aquifer_control::{info, process};
@@ -15,12 +16,12 @@ use crate::connector::{CONTROL, Connector};
 use crate::failure::Failure;
 use crate::guest::Guest;
 use crate::state::State;
+use crate::ticket_source::TicketSource;
 use crate::{VERSION, hook, oci};
 
 const RUN_DIRECTORY: &str = "/run/aquifer-connector";
 const STATE_DIRECTORY: &str = "/var/lib/aquifer-connector";
 const CDI_DIRECTORY: &str = "/etc/cdi";
-const TICKET: &str = "/etc/aquifer/ticket.json";
 
 /// PREFIX/bin/aquifer-connector
 fn own_prefix() -> std::io::Result<PathBuf> {
@@ -50,10 +51,17 @@ impl Flags<'_> {
         ))
     }
 
-    fn places(&self) -> std::io::Result<Places> {
+    fn places(&self) -> Result<Places, Failure> {
+        let state = self.path("state-dir", STATE_DIRECTORY)?;
+        let given = self
+            .0
+            .value("ticket")
+            .map(std::path::absolute)
+            .transpose()?;
+        let ticket = TicketSource::choose(given, self.0.value("ask"), &state);
         Ok(Places {
-            ticket: self.path("ticket", TICKET)?,
-            state: self.path("state-dir", STATE_DIRECTORY)?,
+            ticket: ticket.map_err(Failure::Usage)?,
+            state,
             cdi: self.path("cdi-dir", CDI_DIRECTORY)?,
             layout: self.layout()?,
         })
@@ -140,11 +148,11 @@ fn serve(flags: &Flags<'_>) -> Result<u8, Failure> {
     let signals = Signals::take(&[libc::SIGTERM, libc::SIGINT])?;
     let control = layout.control.clone();
     let mut connector = Connector::new(State::open(&state, "guest")?)?;
+    let refused = |refusal: Refusal| Failure::Other(refusal.to_string());
+    ticket.see_to_it(&connector.identity).map_err(refused)?;
     let proc = flags.path("proc", "/proc")?;
-    let guest = Guest::new(ticket, layout, cdi, proc)?;
-    connector
-        .open_guest(guest)
-        .map_err(|refusal| Failure::Other(refusal.to_string()))?;
+    let guest = Guest::new(ticket.file, layout, cdi, proc)?;
+    connector.open_guest(guest).map_err(refused)?;
     connector.adopt_sessions();
     connector.server = Some(LineServer::listen(
         &control,

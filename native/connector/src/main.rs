@@ -18,6 +18,7 @@ mod gateway_link;
 mod guest;
 mod guest_command;
 mod hook;
+mod obtaining;
 mod oci;
 mod offer;
 mod places;
@@ -28,6 +29,7 @@ mod sessions;
 mod slots;
 mod state;
 mod ticket_file;
+mod ticket_source;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -54,7 +56,7 @@ const HELP: &str = "\
 usage: aquifer-connector --ticket FILE [--share NAME] [--socket PATH] [--mode 0600] [--program -- COMMAND...]
        aquifer-connector --control PATH --state-dir DIR [--run-dir DIR] [--slots-dir DIR --agent PATH]
        aquifer-connector key [--state-dir DIR]
-       aquifer-connector guest [--ticket FILE] [--cdi-dir DIR] [--prefix DIR]
+       aquifer-connector guest [--ticket FILE | --ask vsock:2:9960] [--cdi-dir DIR] [--prefix DIR]
        aquifer-connector oci DEVICE CONFIG.json | check
 
 Offers a socket through which programs of this host get sessions on a claim.
@@ -73,6 +75,8 @@ Offers a socket through which programs of this host get sessions on a claim.
   key                prints this connector's public key, for `aquifer ticket CLAIM --for KEY`
   guest              in a KVM guest: serves the containers that ask for its CDI devices, aquifer.dev/vgpu=CLAIM and
                      =CLAIM-SHARE; --ticket (default /etc/aquifer/ticket.json) is kept renewed
+  --ask ADDRESS      asks the host for the ticket that `aquifer guest attach --offer` offers this guest, and keeps it in the
+                     state directory; a guest with vsock and without the default file does so by itself
   oci DEVICE FILE    adds what a CDI device brings to a bundle's config.json, for runtimes that know no CDI
   check              says what works in this guest and what does not
   --cdi-dir DIR      where container runtimes look for CDI specifications (default /etc/cdi)
@@ -116,6 +120,7 @@ fn run() -> Result<u8, Failure> {
         "prefix",
         "install",
         "cdi-dir",
+        "ask",
         "log",
     ];
     let switches = ["program", "help", "version"];

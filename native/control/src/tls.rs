@@ -4,10 +4,10 @@
 use std::io;
 use std::sync::Arc;
 
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption, WebPkiServerVerifier};
 use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, ring as provider,
+    CryptoProvider, WebPkiSupportedAlgorithms, ring as provider, verify_tls13_signature,
     verify_tls13_signature_with_raw_key,
 };
 use rustls::pki_types::pem::PemObject;
@@ -86,6 +86,45 @@ impl ClientCertVerifier for AnyHolder {
     }
 }
 
+/// Any gateway is let through the handshake, which proves that it has the key of its certificate.
+#[derive(Debug)]
+struct AnyGateway(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for AnyGateway {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(Error::General("only TLS 1.3 is spoken here".into()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
+
 /// The gateway's side.
 pub fn server_config(
     certificate_pem: &str,
@@ -114,6 +153,30 @@ pub fn server_config(
 
 /// The connector's side: trusts the pool's CA alone, shows `identity`'s raw key.
 pub fn client_config(ca_pem: &str, identity: &Identity) -> io::Result<Arc<ClientConfig>> {
+    client_config_with(gateways_of(ca_pem)?, identity)
+}
+
+/// The side of a connector that knows no CA yet, and asks the host of its guest for it. Whether the answer comes from a gateway of
+/// that CA is for [`is_gateway`] to say.
+pub fn asking_config(identity: &Identity) -> io::Result<Arc<ClientConfig>> {
+    let algorithms = crypto().signature_verification_algorithms;
+    client_config_with(Arc::new(AnyGateway(algorithms)), identity)
+}
+
+/// Whether the certificates that a gateway has shown are the node's, by this CA.
+pub fn is_gateway(chain: &[CertificateDer<'_>], node: &str, ca_pem: &str) -> io::Result<()> {
+    let (first, others) = chain
+        .split_first()
+        .ok_or_else(|| io::Error::other("the gateway has shown no certificate"))?;
+    let verifier = gateways_of(ca_pem)?;
+    verifier
+        .verify_server_cert(first, others, &node_name(node)?, &[], UnixTime::now())
+        .map(drop)
+        .map_err(io::Error::other)
+}
+
+/// What trusts a pool's CA alone.
+fn gateways_of(ca_pem: &str) -> io::Result<Arc<WebPkiServerVerifier>> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
         let certificate =
@@ -125,6 +188,15 @@ pub fn client_config(ca_pem: &str, identity: &Identity) -> io::Result<Arc<Client
     if roots.is_empty() {
         return Err(io::Error::other("ca: it holds no certificate"));
     }
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), crypto())
+        .build()
+        .map_err(io::Error::other)
+}
+
+fn client_config_with(
+    verifier: Arc<dyn ServerCertVerifier>,
+    identity: &Identity,
+) -> io::Result<Arc<ClientConfig>> {
     let crypto = crypto();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.pkcs8().to_vec()));
     let signer = crypto
@@ -136,7 +208,8 @@ pub fn client_config(ca_pem: &str, identity: &Identity) -> io::Result<Arc<Client
     let mut config = ClientConfig::builder_with_provider(crypto)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(io::Error::other)?
-        .with_root_certificates(roots)
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
         .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(certified)));
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.resumption = Resumption::disabled();

@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use rustls::Connection;
+use rustls::pki_types::CertificateDer;
 use serde_json::{Map, Value};
 
 use crate::frames::{FrameBuffer, encode_frame};
@@ -141,6 +142,11 @@ impl TlsLink {
             Connection::Server(connection) if !connection.is_handshaking() => holder_of(connection),
             _ => None,
         }
+    }
+
+    /// The certificates that the peer has shown.
+    pub fn peer_certificates(&self) -> &[CertificateDer<'static>] {
+        self.tls.peer_certificates().unwrap_or_default()
     }
 
     /// Reads what is there, at most 64 KiB: a busy peer waits for the others' turn. Gives the whole messages, and

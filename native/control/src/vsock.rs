@@ -62,9 +62,30 @@ impl AsRawFd for VsockListener {
     }
 }
 
+/// Below it a port is had by those alone who may (CAP_NET_BIND_SERVICE).
+const FIRST_UNRESERVED: u32 = 1024;
+
 /// Begins a connection, as [`crate::tcp::begin_connect`] does; the kernel gives it up after two seconds.
 pub fn begin_connect(cid: u32, port: u32) -> io::Result<Socket> {
+    connect(Socket::open(libc::AF_VSOCK)?, cid, port)
+}
+
+/// The same from a reserved port, as a proof of privilege; from another one where this process may have none.
+pub fn begin_connect_from_reserved(cid: u32, port: u32) -> io::Result<Socket> {
     let socket = Socket::open(libc::AF_VSOCK)?;
+    for from in (FIRST_UNRESERVED / 2..FIRST_UNRESERVED).rev() {
+        let name = name(libc::VMADDR_CID_ANY, from);
+        let pointer = std::ptr::from_ref(&name).cast();
+        // SAFETY: a whole sockaddr_vm, which lives through the call.
+        match checked(unsafe { libc::bind(socket.as_raw_fd(), pointer, LENGTH) }) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+            _ => break,
+        }
+    }
+    connect(socket, cid, port)
+}
+
+fn connect(socket: Socket, cid: u32, port: u32) -> io::Result<Socket> {
     let name = name(cid, port);
     let pointer = std::ptr::from_ref(&name).cast();
     // SAFETY: a whole sockaddr_vm, which lives through the call.

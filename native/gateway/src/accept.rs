@@ -19,12 +19,15 @@ const BATCH: usize = 64;
 /// The record type of a ClientHello.
 const TLS_HANDSHAKE: u8 = 0x16;
 
+/// Index into `Gateway::unauthenticated` of those who come over vsock.
+pub const VSOCK: usize = 2;
+
 /// Index into `Gateway::unauthenticated`.
 fn quota(kind: &PeerKind) -> usize {
     match kind {
         PeerKind::Unix => 0,
         PeerKind::Tcp(_) => 1,
-        PeerKind::Vsock(_) => 2,
+        PeerKind::Vsock(_) => VSOCK,
     }
 }
 

@@ -26,6 +26,10 @@ enum Request {
         v: u32,
         ticket: String,
     },
+    /// Of a guest without a ticket, in place of hello.
+    Obtain {
+        v: u32,
+    },
     Open {
         ticket: String,
         #[serde(default)]
@@ -173,6 +177,11 @@ impl Gateway {
             connection.outstanding = connection.outstanding.saturating_sub(1);
         }
         self.reply(token, id, answer);
+        // A stranger had one question.
+        let connection = self.connections.get(&token);
+        if connection.is_some_and(Connection::is_unauthenticated) {
+            self.drop_connection(token);
+        }
     }
 
     fn perform(&mut self, token: u64, id: &Value, request: Request) -> Result<Progress, Refusal> {
@@ -182,6 +191,7 @@ impl Gateway {
         let Some(holder) = holder else {
             return match request {
                 Request::Hello { v, ticket } => self.hello(token, v, &ticket).map(Progress::Done),
+                Request::Obtain { v } => self.obtain(token, id, v),
                 _ => Err(Refusal::new(
                     "BadRequest",
                     "the first request must be hello",
@@ -193,7 +203,9 @@ impl Gateway {
             return Err(Refusal::new("TooManyRequests", message));
         }
         match request {
-            Request::Hello { .. } => Err(Refusal::new("BadRequest", "hello was said already")),
+            Request::Hello { .. } | Request::Obtain { .. } => {
+                Err(Refusal::new("BadRequest", "hello was said already"))
+            }
             Request::Open {
                 ticket,
                 program,
@@ -243,7 +255,8 @@ impl Gateway {
         }
     }
 
-    fn forward(&mut self, token: u64, id: &Value, request: Value) -> Result<Progress, Refusal> {
+    /// Leaves a request to the backend.
+    pub fn forward(&mut self, token: u64, id: &Value, request: Value) -> Result<Progress, Refusal> {
         let asked = self
             .backend
             .ask(request, AskedBackend::Forward(token, id.clone()), PATIENCE);

@@ -7,6 +7,7 @@ mod control;
 mod ending;
 mod gateway;
 mod listeners;
+mod obtaining;
 mod opening;
 mod resuming;
 mod session;

@@ -34,6 +34,9 @@ pub struct State {
     pub slots: HashMap<String, String>,
     /// Of which slots a ticket was asked for.
     pub wanted: Vec<Value>,
+    /// What guests asked for, and who has got the one ticket that is offered.
+    pub obtained: Vec<Value>,
+    pub taker: Option<Value>,
     connections: Vec<UnixStream>,
 }
 
@@ -165,6 +168,16 @@ impl Answering {
         self.sign(&payload)
     }
 
+    /// The answer to who may have a ticket with this key.
+    fn ticket_file(&self, key: &Value) -> Value {
+        let address = format!("unix:{}", self.work.join("run/gateway.sock").display());
+        json!({"ok": true, "ticketFile": {
+            "apiVersion": "aquifer.dev/v1alpha1", "kind": "Ticket",
+            "metadata": {"name": "trainer", "namespace": "default"}, "ca": self.ca_pem,
+            "endpoints": [{"node": NODE, "address": address}], "ticket": self.ticket(key.as_str(), |_| ()),
+        }})
+    }
+
     fn sign(&self, payload: &Value) -> String {
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let header = json!({"alg": "EdDSA", "typ": "aquifer-ticket+jwt", "kid": "k1"});
@@ -232,13 +245,15 @@ fn answer(request: &Value, state: &mut State, answering: &Answering) -> Value {
             if state.slots.get(slot).map(String::as_str) != request["podUid"].as_str() {
                 return json!({"ok": false, "reason": "PodNotFound", "message": "the slot is another pod's"});
             }
-            let ticket = answering.ticket(request["holderKey"].as_str(), |_| ());
-            let address = format!("unix:{}", answering.work.join("run/gateway.sock").display());
-            json!({"ok": true, "ticketFile": {
-                "apiVersion": "aquifer.dev/v1alpha1", "kind": "Ticket",
-                "metadata": {"name": "trainer", "namespace": "default"}, "ca": answering.ca_pem,
-                "endpoints": [{"node": NODE, "address": address}], "ticket": ticket,
-            }})
+            answering.ticket_file(&request["holderKey"])
+        }
+        "obtain" => {
+            state.obtained.push(request.clone());
+            let key = request["holderKey"].clone();
+            if *state.taker.get_or_insert(key.clone()) != key {
+                return json!({"ok": false, "reason": "OfferTaken", "message": "the ticket was taken by another key"});
+            }
+            answering.ticket_file(&key)
         }
         "inspect" => json!({"ok": true, "vgpus": [{"uuid": request["ticket"]["vgpus"][0]["gpu"]}]}),
         "moved" => {
