@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { guestOriginSchema } from '../api/guest-offer.ts';
 
 const sessionId = z.string().regex(/^[0-9a-f]{32}$/);
 const claim = z.object({ namespace: z.string().max(63), name: z.string().max(253), uid: z.string().min(1).max(64) });
@@ -60,6 +61,7 @@ export const requests = {
     container: container.nullish(),
   }),
   renew: z.object({ ticket: z.string().max(32_768), holderKey: z.string().max(64) }),
+  obtain: z.object({ holderKey: z.string().max(64), from: guestOriginSchema }),
   /** Its program reaches this host over another channel now. */
   moved: z.object({ session: sessionId, peer }),
   client: z.object({ session: sessionId, client }),

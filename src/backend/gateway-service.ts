@@ -38,6 +38,7 @@ export function gatewayService(
     enrol: async ({ csrPem }) => ({ ...(await authority.enrol(csrPem)) }),
     admit: (request) => admitSession(deps, request),
     renew: async ({ ticket, holderKey }) => ({ ticket: await authority.renew(ticket, holderKey) }),
+    obtain: async ({ from, holderKey }) => ({ ticketFile: { ...(await authority.obtain(from, holderKey)) } }),
     inspect: async (request) => ({ vgpus: inspectClaim(deps, request) }),
     moved: async ({ session, peer }) => {
       registry.moved(session, peer.kind, peer.address ?? '');

@@ -12,6 +12,7 @@ export function operatorAuthority(operator: Pick<OperatorClient, 'enrol' | 'rene
   return {
     enrol: (csrPem) => refusing(operator.enrol(csrPem)),
     renew: (ticket, holderKey) => refusing(operator.renewTicket(ticket, holderKey)),
+    obtain: () => Promise.reject(new Refused('NotOffered', 'tickets are offered by aquifer serve alone')),
     // Whoever shows a valid ticket was bound minutes ago at most, and a claim that is closed since is closed here too.
     isBound: () => Promise.resolve(true),
   };

@@ -1,3 +1,5 @@
+import type { GuestOrigin } from '../api/guest-offer.ts';
+import type { TicketFile } from '../api/ticket-file.ts';
 import type { ClaimReference } from './session-registry.ts';
 
 /** The one that signs: the operator, in the same process or elsewhere. Each method throws `Refused` with its reason. */
@@ -6,6 +8,8 @@ export interface Authority {
   enrol(csrPem: string): Promise<Enrolment>;
   /** A fresh ticket for the holder of an older one, while the claim has its vGPUs. `holderKey` is base64url. */
   renew(ticket: string, holderKey: string): Promise<string>;
+  /** The ticket that a guest of this host is offered, bound to the key that asks for it. */
+  obtain(from: GuestOrigin, holderKey: string): Promise<TicketFile>;
   /** Whether the claim has its vGPUs and is not being deleted. */
   isBound(claim: ClaimReference): Promise<boolean>;
 }

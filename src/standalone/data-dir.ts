@@ -1,5 +1,6 @@
 import { chmodSync, existsSync, mkdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { GUESTS_FOLDER } from '../api/guest-offer.ts';
 
 /** Every path below the data directory that this process knows. */
 export interface DataDir {
@@ -12,6 +13,8 @@ export interface DataDir {
   readonly sockets: string;
   /** State of the local connector: its key and its offers. */
   readonly connector: string;
+  /** A folder for each guest that has a claim; made with the first. */
+  readonly guests: string;
   /** State of the software GPUs, which their processes share. */
   readonly softwareGpus: string;
   readonly apiSocket: string;
@@ -34,6 +37,7 @@ export function dataDirAt(root: string): DataDir {
     turns: join(run, 'turns'),
     sockets: join(run, 'sockets'),
     connector: join(root, 'connector'),
+    guests: join(root, GUESTS_FOLDER),
     softwareGpus: join(root, 'softgpu'),
     apiSocket: join(run, 'api.sock'),
     backendSocket: join(run, 'backend.sock'),

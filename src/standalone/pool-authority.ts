@@ -6,6 +6,7 @@ import { API_VERSION } from '../api/meta.ts';
 import type { Authority } from '../backend/ports.ts';
 import { Refused } from '../ipc/json-lines.ts';
 import type { Clock } from '../lib/clock.ts';
+import type { Log } from '../lib/log.ts';
 import type { Result } from '../lib/result.ts';
 import type { Operator } from '../operator/operator.ts';
 import { openAuthority } from '../operator/pki/authority.ts';
@@ -13,6 +14,7 @@ import { directoryKeys } from '../operator/pki/key-store.ts';
 import { ExchangeLedger } from '../operator/pki/exchange-ledger.ts';
 import { ticketIssuer, type Ticket, type TicketRefusal, type TicketWish } from '../operator/ticket/issuer.ts';
 import { ApiFailure } from './api-failure.ts';
+import { guestOffers } from './guest-offers.ts';
 
 /**
  * The epoch fences off a leader that was replaced. The database of one host has one user at a time, which its lock sees
@@ -25,6 +27,9 @@ export interface PoolAuthorityOptions {
   readonly clock: Clock;
   readonly node: string;
   readonly operator: () => Pick<Operator, 'claimForTicket'>;
+  /** The folders of guests, with what they are offered. */
+  readonly guests: string;
+  readonly log: Log;
 }
 
 /** Signs what the pool promises. */
@@ -36,7 +41,7 @@ export interface PoolAuthority extends Disposable {
 }
 
 export async function openPoolAuthority(options: PoolAuthorityOptions): Promise<PoolAuthority> {
-  const { directory, clock, node, operator } = options;
+  const { directory, clock, node, operator, guests, log } = options;
   const authority = await openAuthority({ keys: directoryKeys(directory), clock });
   const ledger = new ExchangeLedger(join(directory, 'exchanges'), clock);
   const claimForTicket: Operator['claimForTicket'] = (claim) => operator().claimForTicket(claim);
@@ -51,6 +56,16 @@ export async function openPoolAuthority(options: PoolAuthorityOptions): Promise<
     newId: randomUUID,
   });
 
+  const obtain = guestOffers({
+    directory: guests,
+    clock,
+    log,
+    issue: ({ namespace, claim, endpoints }, holderKey) => {
+      const signed = granted(issuer.sign({ claim: { namespace, name: claim }, holderKey }));
+      return ticketFile(signed, authority.caPem, endpoints);
+    },
+  });
+
   return {
     gateway: {
       async enrol(csrPem) {
@@ -58,6 +73,7 @@ export async function openPoolAuthority(options: PoolAuthorityOptions): Promise<
         return { certificatePem, caPem: authority.caPem, ticketKeys: authority.ticketKeys, epoch: EPOCH };
       },
       renew: async (ticket, holderKey) => granted(await issuer.renew(ticket, holderKey)).text,
+      obtain: async (from, holderKey) => obtain(from, holderKey),
       isBound: (claim) => Promise.resolve(claimForTicket(claim).ok),
     },
     issue(wish, addresses) {

@@ -136,7 +136,7 @@ async function startControl(
   running.defer(() => operator.stop());
   const node = config.nodeName;
   const authority = running.use(
-    await openPoolAuthority({ directory: dirs.pki, clock, node, operator: () => operator }),
+    await openPoolAuthority({ directory: dirs.pki, clock, node, operator: () => operator, guests: dirs.guests, log }),
   );
   const started = await startBackend({
     store,

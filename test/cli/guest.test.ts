@@ -29,7 +29,7 @@ test('attaches once, however often it is asked, lists, prepares, finishes and de
   expect([...qemu.devices]).toEqual(['aquifer-ticket']);
   const disk = readFileSync(join(fixture.directory, 'data/guests/vm1/ticket'), 'utf8');
   expect(JSON.parse(disk)).toMatchObject({ endpoints: [{ address: 'gpu-1:9960' }] });
-  expect((await guest('list')).stdout).toMatch(/^vm1 +default\/trainer +tcp +qemu +Attached$/m);
+  expect((await guest('list')).stdout).toMatch(/^vm1 +default\/trainer +tcp +qemu +Disk +Attached$/m);
 
   expect(await guest('prepare-migration', 'vm1')).toMatchObject({ code: 0 });
   expect([qemu.devices.size, qemu.blockNodes.size]).toEqual([0, 0]);
@@ -40,6 +40,12 @@ test('attaches once, however often it is asked, lists, prepares, finishes and de
   for (let time = 0; time < 2; time += 1) expect(await guest('detach', 'vm1')).toMatchObject({ code: 0 });
   expect([qemu.devices.size, qemu.blockNodes.size]).toEqual([0, 0]);
   expect(await guest('list')).toEqual({ code: 0, stdout: '', stderr: 'No guest has a claim.\n' });
+});
+
+test('a guest that could be taken for another is offered nothing', async () => {
+  const refused = await guest('attach', 'vm1', '--claim', 'trainer', '--channel', 'tcp', '--qmp', qmp, '--offer');
+  expect(refused).toMatchObject({ code: 1, stderr: expect.stringContaining('vm1 has no vsock') });
+  expect((await guest('list')).stdout).toBe('');
 });
 
 test('says what a guest lacks, and attach makes it', async () => {
@@ -74,6 +80,10 @@ test.each([
   [['attach', 'a/b', '--claim', 'trainer', '--qmp', 'x'], 2, 'invalid domain "a/b"'],
   [['attach', 'vm1', '--claim', 'trainer', '--channel', 'pigeon'], 2, 'invalid argument "pigeon" for --channel'],
   [['attach', 'vm1', '--claim', 'trainer', '--qmp', '/nonexistent'], 1, '--qmp: no QEMU listens at /nonexistent'],
+  [['attach', 'vm1', '--claim', 'trainer', '--offer'], 1, 'libvirt gives the context id'],
+  [['attach', 'vm1', '--claim', 'trainer', '--offer', '--for', 'KEY'], 2, '--offer and --for exclude each other'],
+  [['attach', 'vm1', '--claim', 'trainer', '--expires', '5m'], 2, '--expires says how long --offer holds'],
+  [['attach', 'vm1', '--claim', 'trainer', '--offer', '--expires', '2d'], 2, 'invalid argument "2d" for --expires'],
   [['prepare-migration', 'vm1'], 1, 'domain vm1 has no claim'],
   [['destroy', 'vm1'], 2, 'aquifer guest (attach DOMAIN'],
 ])('guest %j is refused', async (words, code, message) => {

@@ -6,6 +6,7 @@ import { offerClaim, serveOn } from './guest-claim.ts';
 import { GuestHost } from './guest-host.ts';
 import { startGuestProgram } from './guest-program.ts';
 import type { Guest } from './guest.ts';
+import { startJob } from './job.ts';
 import { withVhostDevice } from './vhost-device.ts';
 
 const WAIT_MS = 90_000;
@@ -110,6 +111,44 @@ test(
     expect(await ticketDisk()).toBe('');
     expect(await aquiferGuest('list')).toMatchObject({ stdout: '', stderr: 'No guest has a claim.\n' });
     expect(await copiesOver('detached')).toBe('tcp');
+  },
+  TEST_MS,
+);
+
+/** What `aquifer-connector guest` is told, so that it shares nothing with another one of this guest. */
+const places = (name: string): string =>
+  `--state-dir /var/lib/${name} --run-dir /run/${name} --cdi-dir /run/${name}/cdi --ask vsock:2:9960`;
+
+test(
+  'a guest asks its host for the ticket that it is offered, and nobody else gets it',
+  async () => {
+    const attached = await aquiferGuest('attach', 'vm1', '--claim', 'trainer', '--qmp', guest.qmpSocket, '--offer');
+    expect(attached).toMatchObject({ code: 0, stderr: expect.stringContaining('asks for its ticket by itself') });
+    expect((await aquiferGuest('list')).stdout).toMatch(/vm1 .* Offered +Attached\n/);
+    expect(await ticketDisk()).toBe('');
+    // Until the guest's kernel has found the device there is nobody to ask: it is started again, as by systemd.
+    const keepsAsking = `until aquifer-connector guest ${places('own')}; do sleep 1; done`;
+    const own = await startJob(guest, 'own', keepsAsking);
+    await eventually(
+      () => own.output(),
+      (said) => said.includes('ready'),
+      WAIT_MS,
+    );
+    const key = (await guest.exec('aquifer-connector key --state-dir /var/lib/own')).trim();
+    expect((await aquiferGuest('list')).stdout).toMatch(new RegExp(`vm1 .* Taken by ${key} +Attached\n`));
+    const thief = await guest.attempt(`aquifer-connector guest ${places('thief')} 2>&1`);
+    expect(thief).toMatchObject({ code: 1, output: expect.stringContaining(`taken by another key, ${key}`) });
+
+    // SIGTERM ends it well, and with it the loop.
+    await guest.exec(`kill $(sed -n 's/.*"pid": *\\([0-9]*\\).*/\\1/p' /run/own/connector.json)`);
+    expect(await own.ended()).toMatchObject({ code: 0 });
+    expect(await guest.exec('stat -c %a /var/lib/own/ticket.json')).toBe('600\n');
+    const words = '--ticket /var/lib/own/ticket.json --socket /run/own.sock --state-dir /var/lib/own';
+    await startJob(guest, 'again', `exec aquifer-connector ${words}`);
+    await guest.exec('for i in $(seq 300); do [ -S /run/own.sock ] && break; sleep 0.2; done');
+    socket = '/run/own.sock';
+    expect(await copiesOver('own')).toBe('vsock');
+    expect(await aquiferGuest('detach', 'vm1')).toMatchObject({ code: 0 });
   },
   TEST_MS,
 );

@@ -10,6 +10,7 @@ import { forGuest } from './guest-addresses.ts';
 import { hypervisorOf } from './hypervisor/choose.ts';
 import type { Hypervisor } from './hypervisor/hypervisor.ts';
 import { TICKET, type VsockDevice, type Wish } from './hypervisor/qemu-plan.ts';
+import { offer } from './offer.ts';
 import { ticketDisk } from './ticket-disk.ts';
 import { startVhostDevice, vhostDeviceProgram } from './vhost-device.ts';
 
@@ -20,9 +21,14 @@ const KERNEL_VSOCK = '/dev/vhost-vsock';
 const FIRST_CID = 10_000;
 
 /** What is asked for a domain. */
-export interface AttachWish extends Pick<Attachment, 'domain' | 'namespace' | 'claim' | 'hypervisor' | 'addresses'> {
+export interface AttachWish extends Pick<
+  Attachment,
+  'domain' | 'namespace' | 'claim' | 'hypervisor' | 'addresses' | 'offered'
+> {
   readonly channel: GuestChannel | 'auto';
   readonly key: string | undefined;
+  /** How long it may ask for its ticket, where that is offered. */
+  readonly offerSeconds: number;
 }
 
 export interface Prepared {
@@ -36,18 +42,24 @@ export interface Prepared {
 export async function prepare(wish: AttachWish, attachments: Attachments, console: Console): Promise<Prepared> {
   const before = attachments.find(wish.domain);
   refuseAnother(before, wish);
+  refuseLibvirt(wish);
   const hypervisor = hypervisorOf(wish.hypervisor, wish.domain);
   const plugged = await hypervisor.pluggedIn();
   const attachment =
     before === undefined
       ? first(wish, await channelFor(wish, hypervisor, console), attachments)
       : { ...before, ...terms(wish) };
-  // One that the guest has not yet may have been made long ago.
-  if (plugged?.has(TICKET) !== true) writeDisk(attachment.ticket, await ticketFor(attachment, console));
+  // One that the guest has not yet may have been made long ago. What is offered is made when it is asked for, of the same claim.
+  const ticket = plugged?.has(TICKET) === true ? undefined : await ticketFor(attachment, console);
+  if (ticket !== undefined && !attachment.offered) writeDisk(attachment.ticket, ticket);
   attachments.write(attachment);
   const around = { hypervisor, attachments, console };
   const made = attachment.channel === 'vhost-user-vsock' ? await withProcess(attachment, around) : attachment;
-  return { attachment: made, hypervisor, devices: { ticket: made.ticket, vsock: vsockOf(made, attachments) } };
+  const folder = attachments.folderOf(made.domain);
+  if (ticket !== undefined && made.offered)
+    offer(made, folder, { endpoints: ticket.endpoints, seconds: wish.offerSeconds, now: console.now() });
+  const disk = made.offered ? {} : { ticket: made.ticket };
+  return { attachment: made, hypervisor, devices: { ...disk, vsock: vsockOf(made, attachments) } };
 }
 
 /** What may be another at each attach. */
@@ -59,9 +71,34 @@ const terms = ({ hypervisor, addresses, key }: AttachWish) => ({
 });
 
 function first(wish: AttachWish, channel: GuestChannel, attachments: Attachments): Attachment {
-  const { domain, namespace, claim } = wish;
+  const { domain, namespace, claim, offered } = wish;
+  refuseWithoutVsock(wish, channel);
   const cid = channel === 'vsock' ? { cid: freeCid(attachments) } : {};
-  return { domain, namespace, claim, ...terms(wish), channel, ticket: ticketFileOf(wish, attachments), ...cid };
+  return {
+    domain,
+    namespace,
+    claim,
+    offered,
+    ...terms(wish),
+    channel,
+    ticket: ticketFileOf(wish, attachments),
+    ...cid,
+  };
+}
+
+const INSTEAD = 'leave --offer out: the ticket comes as a disk then';
+
+/** An offer is for a guest that cannot be taken for another one. */
+function refuseLibvirt({ offered, hypervisor }: AttachWish): void {
+  if (offered && hypervisor.kind === 'libvirt')
+    throw new CommandError(
+      `--offer: libvirt gives the context id of a domain that has stopped to another one, which could ask in its place; ${INSTEAD}`,
+    );
+}
+
+function refuseWithoutVsock({ offered, domain }: AttachWish, channel: GuestChannel): void {
+  if (offered && channel === 'tcp')
+    throw new CommandError(`--offer: ${domain} has no vsock, by which it could be told from others; ${INSTEAD}`);
 }
 
 interface Around {
@@ -90,13 +127,18 @@ function vsockOf({ channel, cid, domain }: Attachment, attachments: Attachments)
   return cid === undefined ? undefined : { cid };
 }
 
-function refuseAnother(before: Attachment | undefined, { domain, namespace, claim, channel }: AttachWish): void {
+function refuseAnother(before: Attachment | undefined, wish: AttachWish): void {
+  const { domain, namespace, claim, channel, offered } = wish;
   if (before === undefined) return;
   const detach = `detach it first: aquifer guest detach ${domain}`;
   if (before.claim !== claim || before.namespace !== namespace)
     throw new CommandError(`domain ${domain} has claim ${before.namespace}/${before.claim}: ${detach}`);
   if (channel !== 'auto' && channel !== before.channel)
     throw new CommandError(`domain ${domain} is attached by ${before.channel}: ${detach}`);
+  if (offered !== before.offered)
+    throw new CommandError(
+      `domain ${domain} gets its ticket ${before.offered ? 'by --offer' : 'as a disk'}: ${detach}`,
+    );
 }
 
 async function channelFor({ channel }: AttachWish, hypervisor: Hypervisor, { env }: Console): Promise<GuestChannel> {

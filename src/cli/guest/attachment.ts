@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { GUESTS_FOLDER } from '../../api/guest-offer.ts';
 import { CommandError, UsageError } from '../failure.ts';
 import { CHANNELS } from './channel.ts';
 
@@ -23,6 +24,8 @@ const attachmentSchema = z.strictObject({
   addresses: z.array(z.string()),
   /** The key that its ticket is bound to. */
   key: z.string().optional(),
+  /** Whether it asks for its ticket over vsock, instead of having a disk with it. */
+  offered: z.boolean().default(false),
   /** The file that is the ticket disk. */
   ticket: z.string(),
   /** Of the kernel's vsock. */
@@ -43,7 +46,7 @@ export interface Attachments {
 }
 
 export function attachmentsIn(dataDir: string): Attachments {
-  const root = join(dataDir, 'guests');
+  const root = join(dataDir, GUESTS_FOLDER);
   const folderOf = (domain: string): string => join(root, checkedName(domain));
   const fileOf = (domain: string): string => join(folderOf(domain), 'attachment.json');
   const find = (domain: string): Attachment | undefined =>

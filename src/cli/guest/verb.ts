@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import { parseDuration } from '../../lib/duration.ts';
 import { UsageError } from '../failure.ts';
 import { addressFlag, namespaceFlag } from '../flag.ts';
 import { aligned } from '../table.ts';
@@ -9,9 +10,12 @@ import { CHANNELS, type GuestChannel } from './channel.ts';
 import { attachmentOf, detach, prepareMigration } from './detach.ts';
 import { hypervisorOf } from './hypervisor/choose.ts';
 import { TICKET, VSOCK } from './hypervisor/qemu-plan.ts';
+import { OFFER_SECONDS, ticketState } from './offer.ts';
 import { TICKET_SERIAL } from './ticket-disk.ts';
 
 const SYSTEM_URI = 'qemu:///system';
+/** Whoever is to ask later is given the disk. */
+const MAX_OFFER_MS = 24 * 3_600_000;
 
 export const guestVerb: Verb = {
   name: 'guest',
@@ -19,7 +23,8 @@ export const guestVerb: Verb = {
   summary: "Give a running KVM guest of this host a claim's vGPUs",
   details:
     'The guest gets a small disk with its ticket (/dev/disk/by-id/virtio-aquifer-ticket) and, where it can have one, a vsock\n' +
-    'device; once its owner has copied that to /etc/aquifer/ticket.json, the connector in it does the rest. DOMAIN is one of libvirt, or any name with --qmp for a plain QEMU. Every\n' +
+    'device; once its owner has copied that to /etc/aquifer/ticket.json, the connector in it does the rest. With --offer there is no disk: the connector of the guest asks for its ticket over vsock, and the\n' +
+    'first key that asks has it. DOMAIN is one of libvirt, or any name with --qmp for a plain QEMU. Every\n' +
     'command may be repeated. What would block a live migration is unplugged by prepare-migration, and plugged again with\n' +
     '--finish when the guest has moved; its sessions go on over the network meanwhile.',
   examples: [
@@ -45,6 +50,8 @@ export const guestVerb: Verb = {
     },
     addressFlag,
     { name: 'for', value: 'KEY', help: "Bind the ticket to the key of the guest's connector" },
+    { name: 'offer', help: "No disk: the first key that asks over the guest's vsock gets the ticket" },
+    { name: 'expires', value: 'TIME', help: 'With --offer: how long the guest may ask, if not 10m' },
     { name: 'print', help: 'Print what is to be plugged, XML or QMP commands, instead of plugging it' },
     { name: 'finish', help: 'With prepare-migration: the guest has moved, plug again; --qmp where its monitor is now' },
   ],
@@ -80,6 +87,7 @@ const commands = {
       channel: channelIn(input),
       addresses: [...input.texts('address')],
       key: input.text('for'),
+      ...offerIn(input),
     };
     await plug(wish, { input, console, attachments });
   },
@@ -100,7 +108,7 @@ const commands = {
     }
     const hypervisor = input.text('qmp') === undefined ? attachment.hypervisor : hypervisorIn(input);
     const { domain: _, key, ...before } = attachment;
-    const wish: AttachWish = { ...before, domain, key, hypervisor };
+    const wish: AttachWish = { ...before, domain, key, hypervisor, offerSeconds: OFFER_SECONDS };
     await plug(wish, { input, console, attachments });
   },
 };
@@ -111,27 +119,29 @@ async function plug(wish: AttachWish, { input, console, attachments }: Omit<Aske
   await hypervisor.plug(devices);
   const { domain, namespace, claim, channel } = attachment;
   console.err(`domain ${domain} has claim ${namespace}/${claim} (${channel})`);
-  console.err(`in the guest, once: cp /dev/disk/by-id/virtio-${TICKET_SERIAL} /etc/aquifer/ticket.json`);
+  if (attachment.offered) console.err('in the guest: aquifer-connector guest asks for its ticket by itself');
+  else console.err(`in the guest, once: cp /dev/disk/by-id/virtio-${TICKET_SERIAL} /etc/aquifer/ticket.json`);
 }
 
 async function list(attachments: Attachments, console: Console): Promise<void> {
   const rows = attachments.list().map(async (attachment) => {
     const { domain, namespace, claim, channel, hypervisor } = attachment;
-    return [domain, `${namespace}/${claim}`, channel, hypervisor.kind, await stateOf(attachment)];
+    const ticket = ticketState(attachment, attachments.folderOf(domain), console.now());
+    return [domain, `${namespace}/${claim}`, channel, hypervisor.kind, ticket, await stateOf(attachment)];
   });
   if (rows.length === 0) return console.err('No guest has a claim.');
-  console.out(aligned([['DOMAIN', 'CLAIM', 'CHANNEL', 'HYPERVISOR', 'STATE'], ...(await Promise.all(rows))]));
+  console.out(aligned([['DOMAIN', 'CLAIM', 'CHANNEL', 'HYPERVISOR', 'TICKET', 'STATE'], ...(await Promise.all(rows))]));
 }
 
 /** Attached, Prepared for a migration, Stopped, or Incomplete: then `attach` makes what is missing. */
-async function stateOf({ domain, hypervisor, channel, prepared }: Attachment): Promise<string> {
+async function stateOf({ domain, hypervisor, channel, prepared, offered }: Attachment): Promise<string> {
   const devices = await hypervisorOf(hypervisor, domain)
     .pluggedIn()
     .catch((error: unknown) => (error instanceof Error ? error.message : String(error)));
   if (typeof devices === 'string') return `Unknown: ${devices}`;
   if (devices === undefined) return 'Stopped';
   if (prepared) return 'Prepared';
-  const wanted = channel === 'tcp' ? [TICKET] : [TICKET, VSOCK];
+  const wanted = [...(offered ? [] : [TICKET]), ...(channel === 'tcp' ? [] : [VSOCK])];
   return wanted.every((device) => devices.has(device)) ? 'Attached' : 'Incomplete';
 }
 
@@ -140,6 +150,17 @@ function hypervisorIn(input: Input): HypervisorName {
   return qmp === undefined
     ? { kind: 'libvirt', uri: input.text('connect') ?? SYSTEM_URI }
     : { kind: 'qemu', qmp: resolve(qmp) };
+}
+
+function offerIn(input: Input): Pick<AttachWish, 'offered' | 'offerSeconds'> {
+  const offered = input.isSet('offer');
+  if (offered && input.text('for') !== undefined) throw new UsageError('--offer and --for exclude each other');
+  const said = input.text('expires');
+  if (!offered && said !== undefined) throw new UsageError('--expires says how long --offer holds');
+  const ms = said === undefined ? OFFER_SECONDS * 1000 : parseDuration(said);
+  if (ms === undefined || ms < 1000 || ms > MAX_OFFER_MS)
+    throw new UsageError(`invalid argument ${JSON.stringify(said)} for --expires: a time from 1s to 24h, such as 10m`);
+  return { offered, offerSeconds: Math.floor(ms / 1000) };
 }
 
 function channelIn(input: Input): GuestChannel | 'auto' {

@@ -10,7 +10,7 @@ export const aliasOf = (device: typeof TICKET | typeof VSOCK): string => `${ALIA
 /** What `virsh attach-device` takes for what a domain has not yet, one device each. */
 export function deviceXml({ ticket, vsock }: Wish, domainXml: string): readonly string[] {
   return [
-    ...(hasDevice(domainXml, TICKET) ? [] : [diskXml(ticket, freeTarget(domainXml))]),
+    ...(ticket === undefined || hasDevice(domainXml, TICKET) ? [] : [diskXml(ticket, freeTarget(domainXml))]),
     // A domain has at most one; one that it has already is as good as ours.
     ...(vsock === undefined || /<vsock[ >]/.test(domainXml) ? [] : [VSOCK_XML]),
   ];

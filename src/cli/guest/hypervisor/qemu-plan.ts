@@ -13,7 +13,7 @@ export type VsockDevice = { readonly cid: number } | { readonly socket: string }
 /** What a guest is to have. */
 export interface Wish {
   /** The file that is its ticket disk. */
-  readonly ticket: string;
+  readonly ticket?: string | undefined;
   readonly vsock?: VsockDevice | undefined;
 }
 
@@ -36,7 +36,7 @@ export function attachCommands(wish: Wish, present: Present): readonly QmpComman
     return { execute: 'device_add', arguments: { ...device, ...(bus === undefined ? {} : { bus }) } };
   };
   return [
-    ...(present.devices.has(TICKET) ? [] : diskCommands(wish.ticket, present, add)),
+    ...(present.devices.has(TICKET) || wish.ticket === undefined ? [] : diskCommands(wish.ticket, present, add)),
     ...(present.devices.has(VSOCK) || wish.vsock === undefined ? [] : vsockCommands(wish.vsock, present, add)),
   ];
 }
