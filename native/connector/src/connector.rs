@@ -48,7 +48,8 @@ pub enum Asked {
     Open(u64),
     Inspect(u64),
     Resume(u64),
-    Close,
+    /// Which session.
+    Close(String),
 }
 
 pub struct Connector {
@@ -275,7 +276,11 @@ impl Connector {
             Asked::Open(program) => self.opened(key, program, answer),
             Asked::Inspect(program) => self.inspected(program, answer),
             Asked::Resume(program) => self.may_resume(key, program, answer),
-            Asked::Close => {}
+            Asked::Close(session) => {
+                if let Err(reason) = answer {
+                    info!("session is not closed", session = session, reason = reason);
+                }
+            }
             Asked::Renew(path) => {
                 let ticket = answer.and_then(|fields| match fields.get("ticket") {
                     Some(Value::String(ticket)) => Ok(ticket.clone()),

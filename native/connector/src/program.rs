@@ -11,6 +11,7 @@ use std::time::Instant;
 use aquifer_control::descriptors::send_with_descriptor;
 use aquifer_control::frames::{FrameBuffer, encode_frame};
 use aquifer_control::peer::Peer;
+use aquifer_control::preamble::Token16;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -63,6 +64,8 @@ pub struct Program {
     pub carried: Carried,
     /// Its session, as soon as the gateway has given one.
     pub session: Option<String>,
+    /// The nonces of its data connections, the newest last: whoever closes the session shows them.
+    pub attached: Vec<String>,
     /// Whether the gateway was asked already: before, the ticket has to be bound.
     pub asked: bool,
     /// Whether another ticket was asked for because the gateway refused the one at hand as too old.
@@ -76,7 +79,17 @@ pub struct Program {
     pub dial_token: u64,
 }
 
+/// Of a program's data connections so many are remembered: more than can be between the last that its worker took and now.
+const MOST_ATTACHED: usize = 32;
+
 impl Program {
+    /// Another data connection is made for it.
+    pub fn note_attached(&mut self, nonce: Token16) {
+        self.attached.push(nonce.to_string());
+        let surplus = self.attached.len().saturating_sub(MOST_ATTACHED);
+        self.attached.drain(..surplus);
+    }
+
     /// Whole messages that are there, and whether the stream has ended.
     pub fn receive(&mut self) -> io::Result<(Vec<Map<String, Value>>, bool)> {
         let Some(stream) = &self.stream else {

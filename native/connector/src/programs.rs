@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::connector::{Asked, CLOSE_PATIENCE, Connector, PATIENCE, TICKET_PATIENCE};
 use crate::following::Carried;
+use crate::gateway_link::GatewayKey;
 use crate::program::{Nested, Program, Request, Stage};
 
 /// The client library waits for 30 s: the refusal must come before.
@@ -88,6 +89,7 @@ impl Connector {
             resumption: None,
             carried: Carried::default(),
             session: None,
+            attached: Vec::new(),
             asked: false,
             asked_anew: false,
             protocol: Value::Null,
@@ -201,12 +203,17 @@ impl Connector {
             info!("session is being closed", session = session, why = why);
             self.places.left_at = Some(Instant::now());
             if let Some(gateway) = &program.gateway {
-                let request = json!({"op": "close", "session": session});
-                self.ask(gateway, request, Asked::Close, CLOSE_PATIENCE);
+                self.ask_to_close(gateway, session, &program.attached);
             }
             self.store_sessions();
         }
         self.drop_unused_gateways();
+    }
+
+    /// Has a session closed whose program has ended. `attached` shows that it was that program's to the last.
+    pub fn ask_to_close(&mut self, gateway: &GatewayKey, session: String, attached: &[String]) {
+        let request = json!({"op": "close", "session": session, "attach": attached});
+        self.ask(gateway, request, Asked::Close(session), CLOSE_PATIENCE);
     }
 
     pub fn forget_program(&mut self, id: u64) -> Option<Program> {

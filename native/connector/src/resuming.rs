@@ -60,6 +60,7 @@ impl Connector {
         if let Some(program) = self.programs.get_mut(&to) {
             program.session = old.session;
             program.carried = old.carried;
+            program.attached = old.attached;
             program.name = old.name;
             program.gateway = old.gateway;
             program.offer = old.offer;
@@ -99,6 +100,10 @@ impl Connector {
                     "the gateway's answer to resume has no nonce",
                 )
             })?;
+            if let Some(program) = self.programs.get_mut(&id) {
+                program.note_attached(attach);
+            }
+            self.store_sessions();
             let preamble = Preamble { session, attach }.encode();
             let begun = self.begin_dialing(key, id, preamble);
             begun.map_err(|error| Refusal::new("DataConnectionFailed", error.to_string()))

@@ -11,7 +11,7 @@ use aquifer_control::refusal::Refusal;
 use aquifer_control::{info, warning};
 use serde_json::{Value, json};
 
-use crate::connector::{Asked, CLOSE_PATIENCE, Connector, PATIENCE};
+use crate::connector::{Asked, Connector, PATIENCE};
 use crate::dialing::{Dialed, Dialing};
 use crate::gateway_link::GatewayKey;
 use crate::program::Stage;
@@ -140,8 +140,8 @@ impl Connector {
         let tokens = Token16::parse(&session).zip(text("attach").and_then(Token16::parse));
         let Some(program) = self.programs.get_mut(&id) else {
             // It left while its session was being opened.
-            let request = json!({"op": "close", "session": session});
-            return self.ask(key, request, Asked::Close, CLOSE_PATIENCE);
+            let attached = text("attach").map(str::to_owned);
+            return self.ask_to_close(key, session, attached.as_slice());
         };
         program.session = Some(session.clone());
         let Some((session_token, attach)) = tokens else {
@@ -156,6 +156,7 @@ impl Connector {
                 reply[name] = value.clone();
             }
         }
+        program.note_attached(attach);
         let preamble = Preamble {
             session: session_token,
             attach,
@@ -267,6 +268,7 @@ impl Connector {
             .filter(|program| matches!(program.stage, Stage::Open));
         let stored = open.map(|program| StoredSession {
             session: program.session.clone().unwrap_or_default(),
+            attached: program.attached.clone(),
             process: program.peer.process,
             program: program.name.clone(),
             socket_path: program.offer.clone(),
@@ -289,8 +291,7 @@ impl Connector {
                 continue;
             };
             let Ok(pidfd) = stored.process.open() else {
-                let request = json!({"op": "close", "session": stored.session});
-                self.ask(&gateway, request, Asked::Close, CLOSE_PATIENCE);
+                self.ask_to_close(&gateway, stored.session, &stored.attached);
                 continue;
             };
             let id = self.token() + 1;
@@ -311,6 +312,7 @@ impl Connector {
                     pid = stored.process.pid
                 );
                 program.session = Some(stored.session);
+                program.attached = stored.attached;
                 program.name = stored.program;
                 program.stage = Stage::Open;
                 program.deadline = None;

@@ -20,6 +20,9 @@ use crate::program::Nested;
 #[serde(rename_all = "camelCase")]
 pub struct StoredSession {
     pub session: String,
+    /// The nonces of its data connections.
+    #[serde(default)]
+    pub attached: Vec<String>,
     #[serde(flatten)]
     pub process: ProcessId,
     pub program: String,

@@ -1,15 +1,16 @@
 //! A worker for tests of the gateway: the control protocol of a real one, and a data connection that is echoed.
-//! `fake` in its configuration makes it misbehave: "crash", "mute" (never ready), "broken" (has no GPU), "stubborn" (ignores SIGTERM),
-//! "patient" (waits for another data connection when one ends).
+//! `fake` in its configuration makes it misbehave: "crash", "mute" (never ready), "broken" (has no GPU), "stubborn" (ignores SIGTERM);
+//! or wait for another data connection when one ends: "patient" takes each one that comes, "refuses" none but the first.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Mutex;
 
 use aquifer_control::descriptors::receive_with_descriptor;
 use serde_json::{Value, json};
 
-static ATTACHED: AtomicBool = AtomicBool::new(false);
+/// What the gateway calls the data connection that was taken last.
+static ATTACHED: Mutex<Option<String>> = Mutex::new(None);
 
 fn main() {
     let mut line = String::new();
@@ -40,30 +41,48 @@ fn serve_control(stream: UnixStream, config: &Value) {
         if count == 0 {
             return;
         }
+        let mut attached = String::new();
         for line in BufReader::new(&bytes[..count]).lines() {
             let request: Value = serde_json::from_str(&line.unwrap()).unwrap();
             let mut answer = json!({"id": request["id"], "ok": true});
             if request["op"] == "describe" {
                 answer["ready"] = (config["fake"] != "broken").into();
                 answer["error"] = "no such GPU".into();
-                answer["attached"] = ATTACHED.load(Ordering::SeqCst).into();
+                let known = ATTACHED.lock().unwrap().clone();
+                answer["attached"] = known.is_some().into();
+                answer["connection"] = known.into();
                 if config["transport"] == "tls" {
                     answer["keySpki"] = "c3BraQ==".into();
                 }
             }
+            if request["op"] == "attach" {
+                attached = request["connection"].as_str().unwrap().to_owned();
+            }
             let _ = writeln!(reply, "{answer}");
         }
-        if let Some(descriptor) = descriptor {
-            ATTACHED.store(true, Ordering::SeqCst);
-            let secret = config["secret"].as_str().unwrap().to_owned();
-            let is_patient = config["fake"] == "patient";
-            std::thread::spawn(move || {
-                echo(std::fs::File::from(descriptor), &secret);
-                if !is_patient {
-                    std::process::exit(0)
-                }
-            });
+        let Some(descriptor) = descriptor else {
+            continue;
+        };
+        let again = ATTACHED.lock().unwrap().is_some();
+        if again && config["fake"] == "refuses" {
+            let told = json!({"event": "resume", "outcome": "refused", "connection": attached});
+            let _ = writeln!(reply, "{told}");
+            continue;
         }
+        *ATTACHED.lock().unwrap() = Some(attached.clone());
+        if again {
+            let told =
+                json!({"event": "client", "connected": true, "resumes": 1, "connection": attached});
+            let _ = writeln!(reply, "{told}");
+        }
+        let secret = config["secret"].as_str().unwrap().to_owned();
+        let is_patient = config["fake"] == "patient" || config["fake"] == "refuses";
+        std::thread::spawn(move || {
+            echo(std::fs::File::from(descriptor), &secret);
+            if !is_patient {
+                std::process::exit(0)
+            }
+        });
     }
 }
 

@@ -1,7 +1,6 @@
 //! What holders ask for on their control connection.
 
 use aquifer_control::limits::CONTROL_VERSION;
-use aquifer_control::preamble::Token16;
 use aquifer_control::refusal::Refusal;
 use aquifer_control::ticket::Ticket;
 use aquifer_control::{info, warning};
@@ -10,7 +9,6 @@ use serde_json::{Map, Value, json};
 
 use crate::connection::{Connection, Stage};
 use crate::gateway::{AskedBackend, Gateway, PATIENCE, VERSION};
-use crate::session::reason;
 
 /// Control connections of one holder at once: one is enough, a restart may leave another behind for a moment.
 const MAX_CONNECTIONS: usize = 16;
@@ -43,6 +41,8 @@ enum Request {
     },
     Close {
         session: String,
+        #[serde(default)]
+        attach: Vec<String>,
     },
     Renew {
         ticket: String,
@@ -225,18 +225,9 @@ impl Gateway {
                 self.resume_session(holder, &ticket, &session)
                     .map(Progress::Done)
             }
-            Request::Close { session } => {
-                let named = Token16::parse(&session).and_then(|id| self.sessions.get(&id));
-                // Another holder's session is answered as one that is not there.
-                let Some(id) = named
-                    .filter(|session| session.holder == holder)
-                    .map(|session| session.id)
-                else {
-                    return Ok(Progress::Done(json!({"found": false})));
-                };
-                self.end_session(id, reason::PROGRAM_EXITED);
-                Ok(Progress::Done(json!({"found": true})))
-            }
+            Request::Close { session, attach } => self
+                .close_session(holder, &session, &attach)
+                .map(Progress::Done),
             Request::Renew { ticket: compact } => {
                 self.verify(&compact)?.may_be_renewed_by(&holder)?;
                 let request =

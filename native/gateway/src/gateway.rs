@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use crate::Settings;
 use crate::connection::Connection;
 use crate::listeners::Listeners;
+use crate::resume_counts::ResumeCounts;
 use crate::session::Session;
 use crate::trust::Trust;
 
@@ -64,6 +65,7 @@ pub struct Gateway {
     pub sessions: HashMap<Token16, Session>,
     /// Sessions by the tokens of their worker's socket and pidfd.
     pub session_tokens: HashMap<u64, Token16>,
+    pub resumes: ResumeCounts,
     next_token: u64,
     enrolling: bool,
 }
@@ -95,6 +97,7 @@ pub fn serve(settings: Settings, claim: &Claim) -> io::Result<()> {
         unauthenticated: Default::default(),
         sessions: HashMap::new(),
         session_tokens: HashMap::new(),
+        resumes: ResumeCounts::default(),
         next_token: FIRST_PEER,
         enrolling: false,
         settings,
@@ -166,6 +169,7 @@ impl Gateway {
         let connections = self.drop_overdue_connections(now);
         let sessions = self.tick_sessions(now);
         let listeners = self.listeners.tick(&self.poller, now);
+        let resumes = self.tell_resumes(now);
         [
             backend_wake,
             spawner_wake,
@@ -173,6 +177,7 @@ impl Gateway {
             connections,
             sessions,
             listeners,
+            resumes,
         ]
         .into_iter()
         .flatten()

@@ -2,6 +2,7 @@
 //! hands each data connection to its worker. It holds no policy and sees no CUDA traffic.
 
 mod accept;
+mod closing;
 mod connection;
 mod control;
 mod ending;
@@ -9,6 +10,7 @@ mod gateway;
 mod listeners;
 mod obtaining;
 mod opening;
+mod resume_counts;
 mod resuming;
 mod session;
 mod trust;

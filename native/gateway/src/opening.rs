@@ -12,9 +12,11 @@ use aquifer_control::ticket::Ticket;
 use aquifer_control::{info, tcp, unix_socket, warning};
 use serde_json::{Map, Value, json};
 
+use crate::closing::DataConnections;
 use crate::connection::PeerKind;
 use crate::control::About;
 use crate::gateway::{AskedBackend, AskedSpawner, Gateway, PATIENCE};
+use crate::resume_counts::Outcome;
 use crate::resuming::{Client, is_of_resumption};
 use crate::session::{Kept, Phase, Session, reason};
 use crate::trust::now_seconds;
@@ -95,6 +97,7 @@ impl Gateway {
             secret: String::new(),
             nonce: None,
             resumption: None,
+            connections: DataConnections::default(),
             client: Client::default(),
             deadline: None,
             connect_at: None,
@@ -292,6 +295,7 @@ impl Gateway {
 
     fn worker_says(&mut self, id: Token16, message: &Map<String, Value>) {
         // In an event, or in a description after it.
+        self.note_connection(id, message);
         self.note_client(id, message);
         if is_of_resumption(message) || message.contains_key("event") {
             return;
@@ -328,13 +332,14 @@ impl Gateway {
             if message.get("attached") != Some(&Value::Bool(true)) {
                 self.end_session(id, reason::ATTACH_TIMEOUT);
             }
-            return;
+            return self.close_as_asked(id);
         };
         let Ok(nonce) = random_bytes().map(Token16) else {
             return self.fail(id, Refusal::new("InternalError", "no random numbers"));
         };
         session.phase = Phase::Ready;
         session.nonce = Some(nonce);
+        session.connections.accepted = Some(nonce);
         session.deadline = Some(Instant::now() + ATTACH_WITHIN);
         let mut reply = json!({
             "session": id.to_string(), "secret": session.secret, "attach": nonce.to_string(),
@@ -366,9 +371,12 @@ impl Gateway {
         let expected = session.nonce.as_ref().is_some_and(is_expected);
         let allowed = session.kept.transport == "tls" || *kind == PeerKind::Unix;
         if allowed && session.takes_resumption(is_expected) {
-            return self.hand_over_again(id, descriptor, kind);
+            return self.hand_over_again(preamble, descriptor, kind);
         }
         if !in_time || !expected || !allowed {
+            if session.phase == Phase::Attached {
+                self.resumes.count(Outcome::Refused);
+            }
             return warning!(
                 "data connection refused",
                 session = id,
@@ -382,8 +390,9 @@ impl Gateway {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
+        let request = json!({"id": 2, "op": "attach", "connection": preamble.attach.to_string()});
         let handed = tcp::make_blocking(&descriptor).and_then(|()| match session.worker.as_mut() {
-            Some(worker) => worker.send_descriptor(&json!({"id": 2, "op": "attach"}), descriptor),
+            Some(worker) => worker.send_descriptor(&request, descriptor),
             None => Err(std::io::ErrorKind::NotConnected.into()),
         });
         if let Err(error) = handed {

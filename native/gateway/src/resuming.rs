@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use aquifer_control::identity::{HolderKey, random_bytes};
-use aquifer_control::preamble::Token16;
+use aquifer_control::preamble::{Preamble, Token16};
 use aquifer_control::refusal::Refusal;
 use aquifer_control::ticket::Ticket;
 use aquifer_control::{info, tcp, warning};
@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::connection::PeerKind;
 use crate::gateway::{AskedBackend, Gateway, PATIENCE};
+use crate::resume_counts::Outcome;
 use crate::session::{Phase, Session};
 
 /// A nonce that was not used within it is worthless.
@@ -42,9 +43,10 @@ impl Gateway {
         };
         // Another's session is answered as one that is not there.
         let named = Token16::parse(session).and_then(|id| self.sessions.get_mut(&id));
-        let session = named
-            .filter(is_theirs)
-            .ok_or_else(|| Refusal::new("SessionUnknown", "the session is over"))?;
+        let Some(session) = named.filter(is_theirs) else {
+            self.resumes.count(Outcome::Refused);
+            return Err(Refusal::new("SessionUnknown", "the session is over"));
+        };
         if session.phase != Phase::Attached {
             let message = "the session is not open yet, or was taken up and has not answered yet";
             return Err(Refusal::new("SessionNotReady", message));
@@ -63,12 +65,14 @@ impl Gateway {
     }
 
     /// Hands another data connection to a session's worker. Whatever comes of it, the session is as it was.
-    pub fn hand_over_again(&mut self, id: Token16, descriptor: OwnedFd, kind: &PeerKind) {
-        self.note_channel(id, kind);
+    pub fn hand_over_again(&mut self, shown: &Preamble, descriptor: OwnedFd, kind: &PeerKind) {
+        let id = shown.session;
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        let request = json!({"id": RESUME_ID, "op": "attach"});
+        session.connections.hand(shown.attach, kind.clone());
+        let connection = shown.attach.to_string();
+        let request = json!({"id": RESUME_ID, "op": "attach", "connection": connection});
         let handed = tcp::make_blocking(&descriptor).and_then(|()| match session.worker.as_mut() {
             Some(worker) => worker.send_descriptor(&request, descriptor),
             None => Err(std::io::ErrorKind::NotConnected.into()),
@@ -92,10 +96,19 @@ impl Gateway {
 impl Gateway {
     /// A worker says whether its client is there, and how often it has come back.
     pub fn note_client(&mut self, id: Token16, message: &Map<String, Value>) {
+        let text = |name: &str| message.get(name).and_then(Value::as_str);
+        match text("outcome") {
+            Some("refused") => self.resumes.count(Outcome::Refused),
+            Some("expired") => self.resumes.count(Outcome::Expired),
+            _ => {}
+        }
         let connected = message.get("connected").and_then(Value::as_bool);
         let (Some(session), Some(connected)) = (self.sessions.get_mut(&id), connected) else {
             return;
         };
+        if connected && message.contains_key("event") {
+            self.resumes.count(Outcome::Resumed);
+        }
         let resumes = message.get("resumes").and_then(Value::as_u64);
         session.client = Client {
             connected,

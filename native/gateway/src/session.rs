@@ -17,6 +17,7 @@ use aquifer_control::ticket::ClaimName;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::closing::DataConnections;
 use crate::resuming::{Client, Expected};
 
 /// What of a session must survive the gateway: the spawner keeps it in the worker's record.
@@ -60,6 +61,7 @@ pub struct Session {
     pub nonce: Option<Token16>,
     /// Another data connection that was asked for and has not come.
     pub resumption: Option<Expected>,
+    pub connections: DataConnections,
     pub client: Client,
     /// When the present phase has lasted too long.
     pub deadline: Option<Instant>,

@@ -35,7 +35,7 @@ fn session(host: &Host) -> (support::holder::Control, std::fs::File, serde_json:
     let opened = control.open(&holder.ticket(host));
     let mut data = dial(host, true, &opened["session"], &opened["attach"]);
     assert!(works(&mut data, &opened["secret"]));
-    (control, data, opened["session"].clone())
+    (control, data, opened)
 }
 
 fn closes_within(stream: &mut impl Read, limit: Duration) -> bool {
@@ -54,7 +54,7 @@ fn closes_within(stream: &mut impl Read, limit: Duration) -> bool {
 #[test]
 fn random_bytes_on_every_socket_disturb_nobody() {
     let host = Host::start();
-    let (mut control, mut data, id) = session(&host);
+    let (mut control, mut data, opened) = session(&host);
     let mut bytes = Bytes(0x1234_5678_9abc_def1);
     for round in 0..200_u32 {
         let mut noise = bytes.some();
@@ -74,11 +74,9 @@ fn random_bytes_on_every_socket_disturb_nobody() {
         }
     }
     assert!(echoes(&mut data));
-    assert_eq!(host.workers(), [id.as_str().unwrap()]);
-    assert_eq!(
-        control.ask(json!({"op": "close", "session": id})).unwrap()["found"],
-        true
-    );
+    assert_eq!(host.workers(), [opened["session"].as_str().unwrap()]);
+    let reply = control.close(&opened["session"], &[&opened["attach"]]);
+    assert_eq!(reply["found"], true);
 }
 
 #[test]

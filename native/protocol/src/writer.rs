@@ -83,6 +83,11 @@ impl FrameWriter {
         self.sent == self.pending.len()
     }
 
+    /// Up to where the client is known to have what was sent.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
     /// Bytes of frames that the client is not known to have.
     pub fn kept_bytes(&self) -> usize {
         self.pending.len() - self.first

@@ -35,19 +35,47 @@ impl Bulletin {
         lock(&self.readers).push(reader);
     }
 
-    /// The client is lost, or has come back.
-    pub fn client_is(&self, connected: bool) {
+    /// The session is that of the client on this connection: who would end it must know which one that is.
+    pub fn accepted(&self, connection: &str) {
+        self.known().insert("connection".into(), connection.into());
+    }
+
+    /// The client is lost.
+    pub fn client_lost(&self) {
+        let resumes = *lock(&self.resumes);
+        self.known().insert("connected".into(), false.into());
+        self.tell(&json!({"event": "client", "connected": false, "resumes": resumes}));
+    }
+
+    /// The client has come back on this connection.
+    pub fn client_back(&self, connection: &str) {
         let resumes = {
             let mut resumes = lock(&self.resumes);
-            *resumes += u64::from(connected);
+            *resumes += 1;
             *resumes
         };
+        self.accepted(connection);
         {
             let mut known = self.known();
-            known.insert("connected".into(), connected.into());
+            known.insert("connected".into(), true.into());
             known.insert("resumes".into(), resumes.into());
         }
-        let event = json!({"event": "client", "connected": connected, "resumes": resumes});
+        self.tell(&json!({
+            "event": "client", "connected": true, "resumes": resumes, "connection": connection,
+        }));
+    }
+
+    /// Who came on this connection has not the session.
+    pub fn refused(&self, connection: &str) {
+        self.tell(&json!({"event": "resume", "outcome": "refused", "connection": connection}));
+    }
+
+    /// The client did not come back in time.
+    pub fn expired(&self) {
+        self.tell(&json!({"event": "resume", "outcome": "expired"}));
+    }
+
+    fn tell(&self, event: &Value) {
         let line = format!("{event}\n");
         // Who has left, or does not read, is told no more.
         lock(&self.readers).retain_mut(|reader| reader.write_all(line.as_bytes()).is_ok());

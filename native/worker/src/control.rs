@@ -13,10 +13,19 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
+/// A data connection that the gateway hands over.
+pub struct Arrival {
+    pub descriptor: OwnedFd,
+    /// What the gateway calls it.
+    pub connection: String,
+}
+
 /// Connections that are served at once: the gateway has one, and its successor another.
 const MOST_CONNECTIONS: usize = 8;
 /// How long an answer may take to be written before its connection is given up.
 const WRITE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
+/// Of what the gateway calls a connection.
+const MOST_NAME: usize = 64;
 
 /// Listens at `path`, for the owner alone. A path too long for a socket address is reached through its directory.
 pub fn listen(path: &Path) -> io::Result<UnixListener> {
@@ -41,12 +50,12 @@ struct Peer {
     descriptor: Option<OwnedFd>,
 }
 
-/// Serves the control socket for the rest of the process's life. Descriptors go to `attached`: one, or any number where the
+/// Serves the control socket for the rest of the process's life. Data connections go to `attached`: one, or any number where the
 /// description says that the session is resumable.
 pub fn serve(
     listener: UnixListener,
     bulletin: Arc<Bulletin>,
-    attached: SyncSender<OwnedFd>,
+    attached: SyncSender<Arrival>,
 ) -> io::Result<()> {
     let run = move || {
         let mut peers: Vec<Peer> = Vec::new();
@@ -97,7 +106,7 @@ pub fn serve(
         .map(|_| ())
 }
 
-fn hear(peer: &mut Peer, bulletin: &Bulletin, attached: &SyncSender<OwnedFd>) -> io::Result<()> {
+fn hear(peer: &mut Peer, bulletin: &Bulletin, attached: &SyncSender<Arrival>) -> io::Result<()> {
     let mut bytes = [0u8; 4096];
     let (count, descriptor) = receive(peer.stream.as_raw_fd(), &mut bytes)?;
     if count == 0 {
@@ -124,7 +133,7 @@ fn answer(
     line: &[u8],
     descriptor: &mut Option<OwnedFd>,
     bulletin: &Bulletin,
-    attached: &SyncSender<OwnedFd>,
+    attached: &SyncSender<Arrival>,
 ) -> Option<Value> {
     if line.trim_ascii().is_empty() {
         return None;
@@ -168,7 +177,16 @@ fn answer(
                     "the worker has its data connection",
                 ));
             }
-            if attached.try_send(given).is_err() {
+            let connection = request.get("connection").and_then(Value::as_str);
+            let arrival = Arrival {
+                descriptor: given,
+                connection: connection.unwrap_or_default().to_owned(),
+            };
+            if arrival.connection.len() > MOST_NAME {
+                let message = format!("connection: longer than {MOST_NAME} bytes");
+                return Some(refused(id, "BadRequest", &message));
+            }
+            if attached.try_send(arrival).is_err() {
                 let message = "others are being seen to";
                 return Some(refused(id, "TooManyConnections", message));
             }

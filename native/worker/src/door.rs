@@ -2,6 +2,7 @@
 //! worker gave last has the session, and gets another secret, so that each works once.
 
 use crate::bulletin::Bulletin;
+use crate::control::Arrival;
 use crate::handshake::{equal, read_first};
 use crate::outbox::Outbox;
 use crate::process::log;
@@ -12,7 +13,6 @@ use aquifer_protocol::{
     Connection, PROTOCOL_FINGERPRINT, PROTOCOL_MAJOR, SessionKey, random_secret,
 };
 use std::io::{self, IoSlice};
-use std::os::fd::OwnedFd;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -23,6 +23,8 @@ const RESUME_TIMEOUT: Duration = Duration::from_secs(5);
 /// A client that has shown the secret.
 pub struct Newcomer {
     pub connection: Connection,
+    /// What the gateway calls it.
+    pub name: String,
     /// The highest sequence of the worker that it has received.
     pub received: u64,
     pub next_secret: [u8; 32],
@@ -114,12 +116,12 @@ impl Door {
         self: Arc<Door>,
         outbox: Arc<Outbox>,
         key: SessionKey,
-        sent: Receiver<OwnedFd>,
+        sent: Receiver<Arrival>,
         session: String,
     ) -> io::Result<()> {
         let attend = move || {
-            for descriptor in sent {
-                if let Err(reason) = self.meet(descriptor, &outbox, &key) {
+            for arrival in sent {
+                if let Err(reason) = self.meet(arrival, &outbox, &key) {
                     log(
                         "warn",
                         "a client could not resume",
@@ -135,28 +137,39 @@ impl Door {
             .map(|_| ())
     }
 
-    fn meet(&self, descriptor: OwnedFd, outbox: &Outbox, key: &SessionKey) -> Result<(), String> {
+    fn meet(&self, arrival: Arrival, outbox: &Outbox, key: &SessionKey) -> Result<(), String> {
         let told = |error: io::Error| error.to_string();
+        let Arrival {
+            descriptor,
+            connection: name,
+        } = arrival;
         let connection = Connection::tls_server(descriptor, key, RESUME_TIMEOUT).map_err(told)?;
         let resume: Resume =
             read_first(&connection, RESUME_TIMEOUT).map_err(|end| format!("{end:?}"))?;
         let refuse = |result: CUresult, reason: &str| {
             let closed = frame(&Closed { result }, Envelope::default(), reason.as_bytes());
             let _ = connection.send_all_waiting(&mut [IoSlice::new(&closed)]);
+            self.bulletin.refused(&name);
             Err(reason.to_owned())
         };
         if (resume.major, resume.fingerprint) != (PROTOCOL_MAJOR, PROTOCOL_FINGERPRINT) {
             let reason = "ProtocolMismatch: the client's version has changed";
             return refuse(CUDA_ERROR_SYSTEM_DRIVER_MISMATCH, reason);
         }
-        let Some(next_secret) = self.admit(&resume.secret) else {
-            let reason = "ResumedElsewhere: the secret was used already, or is not this session's";
+        // Of two guests restored from one state the first may have gone on without having lost its connection: the secret of
+        // the other one still counts, but it has got less than has come.
+        let is_current = outbox.can_resume(resume.received);
+        let next_secret = is_current.then(|| self.admit(&resume.secret)).flatten();
+        let Some(next_secret) = next_secret else {
+            let reason =
+                "ResumedElsewhere: the session went on without this client, or never was its";
             return refuse(CUDA_ERROR_DEVICE_UNAVAILABLE, reason);
         };
         // The client knows better than this end whether the connection before is lost.
         outbox.cut();
         self.state().newcomer = Some(Newcomer {
             connection,
+            name,
             received: resume.received,
             next_secret,
         });

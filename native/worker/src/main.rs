@@ -171,10 +171,11 @@ fn run(config: &Config) -> Result<End, String> {
         .map_err(|error| format!("no thread for control: {error}"))?;
     let attached = receiver.recv_timeout(Duration::from_secs(config.idle_seconds));
     let prepared = prepared?;
-    let descriptor = attached
+    let first = attached
         .map_err(|_| format!("no data connection came within {} s", config.idle_seconds))?;
+    bulletin.accepted(&first.connection);
     let (mut session, mut reader) =
-        match handshake::greet(config, prepared, descriptor, key.as_ref(), bulletin) {
+        match handshake::greet(config, prepared, first.descriptor, key.as_ref(), bulletin) {
             Ok(greeted) => greeted,
             Err(end) => return Ok(end),
         };

@@ -21,6 +21,8 @@ pub struct Outbox {
     resumable: AtomicBool,
     /// False from the loss of a connection to the next one.
     connected: AtomicBool,
+    /// What the client has said that it has got. The writer may be blocked when somebody asks.
+    received: AtomicU64,
     /// Bytes of memory copied out so far.
     pub bytes_out: AtomicU64,
 }
@@ -34,6 +36,7 @@ impl Outbox {
             session,
             resumable: AtomicBool::new(false),
             connected: AtomicBool::new(true),
+            received: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
         }
     }
@@ -172,7 +175,10 @@ impl Outbox {
 
     /// The client has what was sent up to the sequence whose low half this is. False when it cannot.
     pub fn note_received(&self, low: u32) -> bool {
-        self.writer().note_received(low)
+        let mut writer = self.writer();
+        let possible = writer.note_received(low);
+        self.received.store(writer.received(), Relaxed);
+        possible
     }
 
     /// False when more is kept for the client than an honest one lets stand.
@@ -183,6 +189,11 @@ impl Outbox {
     /// True when nothing waits to be written.
     pub fn is_empty(&self) -> bool {
         self.writer().is_empty()
+    }
+
+    /// Whether a client that says that it has got so much can be the one that was here: that has no less than it has said.
+    pub fn can_resume(&self, received: u64) -> bool {
+        received >= self.received.load(Relaxed)
     }
 
     /// Goes on over another connection: tells the client what was processed, and again what it has not got. Only while nobody
@@ -197,6 +208,7 @@ impl Outbox {
         if !writer.restart(received) {
             return Ok(false);
         }
+        self.received.store(received, Relaxed);
         self.connection.replace(connection)?;
         self.connected.store(true, Relaxed);
         writer.acknowledge(resumed.processed);

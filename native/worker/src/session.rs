@@ -173,9 +173,17 @@ impl Session {
         self.leave_meters();
         self.gpus.iter_mut().for_each(|it| it.meter.hand_over());
         self.publish(now_ns());
-        door.bulletin.client_is(false);
-        let Some(newcomer) = door.wait() else {
-            return Err(End::Abandoned);
+        door.bulletin.client_lost();
+        let newcomer = loop {
+            match door.wait() {
+                Some(newcomer) if self.outbox.can_resume(newcomer.received) => break newcomer,
+                // What was read last has said more than it has got: it is another one, which finds out at the door.
+                Some(_) => {}
+                None => {
+                    door.bulletin.expired();
+                    return Err(End::Abandoned);
+                }
+            }
         };
         let resumed = Resumed {
             secret: newcomer.next_secret,
@@ -195,7 +203,7 @@ impl Session {
         self.unacknowledged_bytes = 0;
         self.received = newcomer.received as u32;
         self.unsettled = Some(resumed.secret);
-        door.bulletin.client_is(true);
+        door.bulletin.client_back(&newcomer.name);
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use aquifer_protocol::{Connection, Header, Message, PROTOCOL_FINGERPRINT, PROTOC
 use cuts::relay::{Direction, Fate, Plan, Relay, unbase64};
 use rig::{Client, Host, MIB, Worker};
 use serde_json::json;
+use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -225,4 +226,57 @@ fn a_secret_that_is_forged_or_used_resumes_nothing_and_disturbs_nobody() {
         Some(1),
         "nobody can have what was never sent"
     );
+}
+
+#[test]
+fn a_copy_that_knows_less_than_came_is_refused_though_its_secret_was_never_used() {
+    let host = Host::new("1x256Mi", true);
+    let mut config = host.config("stale", 64 * MIB, 100);
+    config["transport"] = json!("tls");
+    let mut worker = Worker::start(&config);
+    let key = unbase64(worker.description["keySpki"].as_str().unwrap());
+    let connection = Connection::tls_client(worker.attach(), &key, rig::PATIENCE).unwrap();
+    let mut client = Client::greet(connection, rig::SECRET);
+    let secret = client.take::<Resumable>().0.secret;
+    client.context();
+    client.acknowledged = 4;
+    client.good(&ContextSynchronize { context: 0 }, &[]);
+
+    let closed = come_back(&mut worker, secret, 3).take::<Closed>();
+    assert_eq!(closed.0.result, 46);
+    client.good(&ContextSynchronize { context: 0 }, &[]);
+    let mut description = worker.ask(&json!({"id": 3, "op": "describe"}), None);
+    assert_eq!(description["connection"], "1");
+    assert!(
+        worker
+            .events
+            .contains(&json!({"event": "resume", "outcome": "refused", "connection": "2"}))
+    );
+
+    let mut again = come_back(&mut worker, secret, 4);
+    let resumed = again.take::<Resumed>().0;
+    again.sequence = resumed.processed;
+    again.good(&ContextSynchronize { context: 0 }, &[]);
+    description = worker.ask(&json!({"id": 4, "op": "describe"}), None);
+    assert_eq!(
+        (&description["connection"], &description["connected"]),
+        (&json!("3"), &json!(true))
+    );
+}
+
+#[test]
+fn a_client_that_does_not_come_back_in_time_is_told_of() {
+    let host = Host::new("1x256Mi", true);
+    let mut config = host.config("late", 64 * MIB, 100);
+    config["transport"] = json!("tls");
+    config["graceSeconds"] = json!(1);
+    let mut worker = Worker::start(&config);
+    let key = unbase64(worker.description["keySpki"].as_str().unwrap());
+    let connection = Connection::tls_client(worker.attach(), &key, rig::PATIENCE).unwrap();
+    drop(Client::greet(connection, rig::SECRET));
+    let mut told = String::new();
+    worker.control.read_to_string(&mut told).unwrap();
+    let expired = json!({"event": "resume", "outcome": "expired"});
+    assert_eq!(told.lines().last(), Some(expired.to_string().as_str()));
+    assert_eq!(worker.end().0, Some(0));
 }

@@ -25,6 +25,8 @@ pub struct State {
     /// Sessions that went over to another channel.
     pub moved: Vec<Value>,
     pub listed: Vec<Value>,
+    /// How attempts to go on with sessions ended.
+    pub resumes: Vec<Value>,
     /// How the fake worker behaves.
     pub fake: Option<String>,
     /// `admit` is refused with it.
@@ -258,6 +260,10 @@ fn answer(request: &Value, state: &mut State, answering: &Answering) -> Value {
         "inspect" => json!({"ok": true, "vgpus": [{"uuid": request["ticket"]["vgpus"][0]["gpu"]}]}),
         "moved" => {
             state.moved.push(request.clone());
+            json!({"ok": true})
+        }
+        "resumes" => {
+            state.resumes.push(request.clone());
             json!({"ok": true})
         }
         "sessionEnded" => {

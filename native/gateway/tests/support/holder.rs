@@ -127,6 +127,20 @@ impl Control {
     }
 }
 
+impl Control {
+    /// Asks for another data connection of a session.
+    pub fn resume(&mut self, ticket: &str, session: &Value) -> Value {
+        self.ask(json!({"op": "resume", "ticket": ticket, "session": session}))
+            .unwrap()
+    }
+
+    /// Closes a session, showing the nonces of data connections.
+    pub fn close(&mut self, session: &Value, attach: &[&Value]) -> Value {
+        self.ask(json!({"op": "close", "session": session, "attach": attach}))
+            .unwrap()
+    }
+}
+
 /// A data connection: its preamble written.
 pub fn dial(host: &Host, over_tcp: bool, session: &Value, attach: &Value) -> std::fs::File {
     let descriptor: OwnedFd = if over_tcp {

@@ -173,6 +173,10 @@ pub struct Worker {
     pub child: Child,
     pub control: BufReader<UnixStream>,
     pub description: Value,
+    /// Connections that were handed over: they are called by their number.
+    attached: usize,
+    /// What it has told unasked before it answered what it was asked last.
+    pub events: Vec<Value>,
 }
 
 impl Worker {
@@ -212,6 +216,8 @@ impl Worker {
             child,
             control: BufReader::new(stream),
             description: Value::Null,
+            attached: 0,
+            events: Vec::new(),
         };
         worker.description = worker.ask(&json!({"id": 1, "op": "describe"}), None);
         worker
@@ -233,13 +239,16 @@ impl Worker {
             if answer.get("event").is_none() {
                 return answer;
             }
+            self.events.push(answer);
         }
     }
 
     /// Hands the worker one end of a connection and returns the other.
     pub fn attach(&mut self) -> OwnedFd {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let answer = self.ask(&json!({"id": 2, "op": "attach"}), Some(theirs.as_raw_fd()));
+        self.attached += 1;
+        let request = json!({"id": 2, "op": "attach", "connection": self.attached.to_string()});
+        let answer = self.ask(&request, Some(theirs.as_raw_fd()));
         assert_eq!(answer["ok"], true, "{answer}");
         ours.into()
     }
@@ -317,6 +326,8 @@ pub struct Client {
     pub connection: Connection,
     pub reader: FrameReader,
     pub sequence: u64,
+    /// What it says that it has got.
+    pub acknowledged: u32,
     /// What came and was not waited for yet.
     pub kept: Vec<Said>,
     pub facts: Option<DeviceFacts>,
@@ -328,6 +339,7 @@ impl Client {
             connection,
             reader: FrameReader::new(),
             sequence: 0,
+            acknowledged: 0,
             kept: Vec::new(),
             facts: None,
         }
@@ -367,7 +379,7 @@ impl Client {
         let envelope = Envelope {
             sequence: self.sequence,
             session: 0,
-            acknowledged: 0,
+            acknowledged: self.acknowledged,
         };
         let bytes = frame(message, envelope, tail);
         self.write(&bytes);
