@@ -11,6 +11,7 @@ import { readLedgers, removeContainerLedgers, removeLedgers } from './ledger-dir
 import { startNodeReporter } from './node-reporter.ts';
 import type { Agent } from './node-status.ts';
 import type { Authority, WorkerPaths } from './ports.ts';
+import { createResumeAccount, type ResumeCounts } from './resumes.ts';
 import { createSessionRegistry, type ClaimReference, type Session, type SessionListener } from './session-registry.ts';
 import { startUsageSampler } from './usage-sampler.ts';
 import type { UsageSample } from './usage.ts';
@@ -41,6 +42,8 @@ export interface Backend extends AsyncDisposable {
   /** Claims that have or had sessions here. */
   readonly claims: () => readonly ClaimReference[];
   readonly usage: () => UsageSample;
+  /** How attempts to go on with sessions have ended. */
+  readonly resumes: () => ResumeCounts;
   /** Why the node was not reported, if it was not. */
   readonly trouble: () => string | undefined;
   /** Why no program can be served, if none can. */
@@ -58,8 +61,10 @@ export async function startBackend(options: BackendOptions): Promise<Backend> {
   const registry = createSessionRegistry(options.onSession);
   const sampler = stack.use(startUsageSampler(workers.ledgers, clock, (err) => log.warn('usage not read', { err })));
   const reporter = stack.use(await startNodeReporter({ ...options, intervalMs: options.heartbeatMs }));
+  const resumes = createResumeAccount();
   const answer = gatewayService({
     authority,
+    resumes,
     clock,
     registry,
     workers,
@@ -84,6 +89,7 @@ export async function startBackend(options: BackendOptions): Promise<Backend> {
     sessions: registry.list,
     claims: registry.claims,
     usage: sampler.current,
+    resumes: resumes.total,
     trouble: reporter.trouble,
     gatewayTrouble: () => (gateways.isInformed() ? undefined : 'no gateway has told which sessions live'),
     connected,

@@ -65,6 +65,8 @@ export const requests = {
   /** Its program reaches this host over another channel now. */
   moved: z.object({ session: sessionId, peer }),
   client: z.object({ session: sessionId, client }),
+  /** How attempts to go on with sessions have ended since it told last. */
+  resumes: z.object({ resumed: z.int().min(0), refused: z.int().min(0), expired: z.int().min(0) }),
   inspect: z.object({ ticket, holder: z.string().max(64), container: container.nullish() }),
   sessionEnded: z.object({ session: sessionId, reason: z.string().max(64).nullish() }),
   sessions: z.object({

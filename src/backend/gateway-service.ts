@@ -8,6 +8,7 @@ import { requests, type Admit, type Operation, type ReportedSession } from './ga
 import type { Gpu } from './gpu.ts';
 import type { LedgerOf } from './ledger-directory.ts';
 import type { Authority, WorkerPaths } from './ports.ts';
+import type { ResumeAccount } from './resumes.ts';
 import type { Session, SessionRegistry } from './session-registry.ts';
 import { inspectClaim } from './inspection.ts';
 import type { UsageSample } from './usage.ts';
@@ -19,6 +20,7 @@ export interface GatewayServiceDeps {
   readonly usage: () => UsageSample;
   readonly ledgers: () => readonly LedgerOf[];
   readonly registry: SessionRegistry;
+  readonly resumes: Pick<ResumeAccount, 'add'>;
   /** Removes the accounts of a container that has no session any more. */
   readonly forgetAccounts: (claimUid: string, containerKey: string) => void;
   readonly workers: WorkerPaths;
@@ -48,6 +50,10 @@ export function gatewayService(
     client: async ({ session, client }) => {
       registry.clientIs(session, client);
       log.info(client.connected ? 'session resumed' : 'session waits for its client', { session });
+      return {};
+    },
+    resumes: async (counts) => {
+      deps.resumes.add(counts);
       return {};
     },
     sessionEnded: async ({ session, reason }) => {

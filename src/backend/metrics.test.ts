@@ -2,6 +2,7 @@ import { expect, test } from '@jest/globals';
 import { createMetrics } from '../metrics/registry.ts';
 import type { Counters } from './ledger.ts';
 import { backendMetrics, sessionCounts } from './metrics.ts';
+import { createResumeAccount } from './resumes.ts';
 import type { Session } from './session-registry.ts';
 import type { ClaimAccount } from './usage.ts';
 
@@ -60,6 +61,7 @@ test('a claim counts once, with what all of its sessions use and did', async () 
       sessions: [usage('a', 'trainer', 1000, 10), usage('b', 'trainer', 24, 12.5), usage('dead', 'trainer', 512, 50)],
       claims: [account('trainer', 'GPU-0', did), account('server', 'GPU-1'), account('one that nobody knows')],
     }),
+    resumes: () => ({ resumed: 3, refused: 1, expired: 0 }),
   }));
   const text = await metrics.text();
   const trainer = '{namespace="team-a",claim="trainer",node="gpu-1",gpu="GPU-0"}';
@@ -80,6 +82,9 @@ test('a claim counts once, with what all of its sessions use and did', async () 
     'aquifer_gpu_healthy{node="gpu-1",gpu="GPU-0",model="x",reason=""} 1',
     'aquifer_gpu_healthy{node="gpu-1",gpu="GPU-1",model="x",reason="XID79"} 0',
     'aquifer_gpu_memory_bytes{node="gpu-1",gpu="GPU-1"} 7',
+    'aquifer_session_resumes_total{outcome="resumed"} 3',
+    'aquifer_session_resumes_total{outcome="refused"} 1',
+    'aquifer_session_resumes_total{outcome="expired"} 0',
   ])
     expect(text).toContain(`${line}\n`);
   expect(text.match(/^aquifer_claim_sessions[{]/gm)).toHaveLength(2);
@@ -94,6 +99,7 @@ test('a claim is told of as long as it has its account, with and without session
     sessions: () => sessions,
     claims: () => claimsOf([session('a', 'trainer')]),
     usage: () => ({ at: 0, sessions: [usage('a', 'trainer', 1000, 10)], claims: accounts }),
+    resumes: createResumeAccount().total,
   }));
   const launches = 'aquifer_claim_launches_total{namespace="team-a",claim="trainer",node="gpu-1",gpu="GPU-0"} 7\n';
   expect(await metrics.text()).toContain(launches);

@@ -1,6 +1,7 @@
 import type { Labels, Metrics, Sample } from '../metrics/registry.ts';
 import type { Backend } from './backend.ts';
 import type { Counters } from './ledger.ts';
+import { RESUME_OUTCOMES } from './resumes.ts';
 import type { SessionListener } from './session-registry.ts';
 import { claimUsage, type ClaimAccount } from './usage.ts';
 
@@ -40,7 +41,7 @@ interface ClaimOnGpu {
   readonly utilizationPercent: number;
 }
 
-type MeteredBackend = Pick<Backend, 'gpus' | 'sessions' | 'claims' | 'usage'>;
+type MeteredBackend = Pick<Backend, 'gpus' | 'sessions' | 'claims' | 'usage' | 'resumes'>;
 
 /** What is read from the backend of `node` whenever somebody asks. */
 export function backendMetrics(metrics: Metrics, node: string, backend: () => MeteredBackend | undefined): void {
@@ -49,6 +50,17 @@ export function backendMetrics(metrics: Metrics, node: string, backend: () => Me
     claims().map((claim) => [claim.labels, value(claim)]);
   claimGauges(metrics, samples);
   claimCounters(metrics, samples);
+  metrics.readCounter(
+    {
+      name: 'aquifer_session_resumes_total',
+      help: 'Attempts to go on with a session over another connection, by how they ended: resumed, refused, or expired where nobody came within the grace period.',
+      labels: ['outcome'],
+    },
+    () => {
+      const counts = backend()?.resumes();
+      return counts === undefined ? [] : RESUME_OUTCOMES.map((outcome) => [{ outcome }, counts[outcome]] as const);
+    },
+  );
   metrics.gauge(
     {
       name: 'aquifer_gpu_healthy',
@@ -120,7 +132,10 @@ function claimCounters(metrics: Metrics, samples: SamplesOf): void {
   );
 }
 
-function claimsOf(node: string, backend: Omit<MeteredBackend, 'gpus'> | undefined): readonly ClaimOnGpu[] {
+function claimsOf(
+  node: string,
+  backend: Pick<MeteredBackend, 'sessions' | 'claims' | 'usage'> | undefined,
+): readonly ClaimOnGpu[] {
   if (backend === undefined) return [];
   const [usage, sessions] = [backend.usage(), backend.sessions()];
   const names = new Map(backend.claims().map((claim) => [claim.uid, claim]));
