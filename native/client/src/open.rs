@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 const DEFAULT_SOCKET: &str = "/run/aquifer/session.sock";
 /// Longest that any step may take: a worker may have to be started.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Shortest that a step is given.
+const LAST_TRY: Duration = Duration::from_millis(10);
 
 /// How long a connector may take to be replaced by another.
 const REPLACED_WITHIN: Duration = Duration::from_secs(5);
@@ -91,14 +93,20 @@ pub enum Offer {
 }
 
 /// Asks for another data connection on the session socket; where the connector was replaced meanwhile, on another one, which
-/// takes its place. Errors name the socket's path.
-pub fn resume(socket: &mut OwnedFd, session: &str) -> Result<Offer, (String, io::Error)> {
+/// takes its place. Waits until `end` at most. Errors name the socket's path.
+pub fn resume(
+    socket: &mut OwnedFd,
+    session: &str,
+    end: Instant,
+) -> Result<Offer, (String, io::Error)> {
     let asked = open_request(Purpose::Resume, Some(session.to_owned()));
-    let answered = exchange(socket, &asked).or_else(|_| {
-        let (fresh, answer) = ask_anew(&asked)?;
-        *socket = fresh;
-        Ok(answer)
-    });
+    let answered = wait_at_most(socket, left(end))
+        .and_then(|()| exchange(socket, &asked))
+        .or_else(|_| {
+            let (fresh, answer) = ask_anew(&asked, left(end))?;
+            *socket = fresh;
+            Ok(answer)
+        });
     let (reply, descriptor) = answered?;
     Ok(match descriptor.filter(|_| reply.ok) {
         Some(descriptor) => Offer::Descriptor(descriptor),
@@ -110,7 +118,20 @@ pub fn resume(socket: &mut OwnedFd, session: &str) -> Result<Offer, (String, io:
     })
 }
 
-/// Asks the connector on the session socket. The socket's timeouts are PATIENCE.
+/// The time until `end`: what may take long is worth a try, even when it is over.
+pub fn left(end: Instant) -> Duration {
+    end.saturating_duration_since(Instant::now())
+        .clamp(LAST_TRY, PATIENCE)
+}
+
+/// Each step on the session socket takes no longer.
+fn wait_at_most(socket: &OwnedFd, patience: Duration) -> io::Result<()> {
+    let socket = UnixStream::from(socket.try_clone()?);
+    socket.set_read_timeout(Some(patience))?;
+    socket.set_write_timeout(Some(patience))
+}
+
+/// Asks the connector on the session socket.
 fn request(purpose: Purpose) -> Result<(OwnedFd, OpenReply, Option<OwnedFd>), Refusal> {
     let (socket, reply, data) = ask(purpose).map_err(|(path, error)| {
         Refusal(
@@ -135,7 +156,7 @@ fn request(purpose: Purpose) -> Result<(OwnedFd, OpenReply, Option<OwnedFd>), Re
 
 /// What the connector answers, with the socket. Errors name the socket's path.
 pub fn ask(purpose: Purpose) -> Result<(OwnedFd, OpenReply, Option<OwnedFd>), (String, io::Error)> {
-    let (socket, (reply, data)) = ask_anew(&open_request(purpose, None))?;
+    let (socket, (reply, data)) = ask_anew(&open_request(purpose, None), PATIENCE)?;
     Ok((socket, reply, data))
 }
 
@@ -152,15 +173,17 @@ fn open_request(purpose: Purpose, session: Option<String>) -> OpenRequest {
 
 type Answered = (OpenReply, Option<OwnedFd>);
 
-fn ask_anew(request: &OpenRequest) -> Result<(OwnedFd, Answered), (String, io::Error)> {
+fn ask_anew(
+    request: &OpenRequest,
+    patience: Duration,
+) -> Result<(OwnedFd, Answered), (String, io::Error)> {
     let path = std::env::var("AQUIFER_SOCKET")
         .ok()
         .filter(|path| !path.is_empty());
     let path = path.unwrap_or_else(|| DEFAULT_SOCKET.to_owned());
-    let asked = reach(&path).and_then(|socket| {
-        socket.set_read_timeout(Some(PATIENCE))?;
-        socket.set_write_timeout(Some(PATIENCE))?;
+    let asked = reach(&path, patience.min(REPLACED_WITHIN)).and_then(|socket| {
         let socket = OwnedFd::from(socket);
+        wait_at_most(&socket, patience)?;
         let answered = exchange(&socket, request)?;
         Ok((socket, answered))
     });
@@ -173,8 +196,8 @@ fn exchange(socket: &OwnedFd, request: &OpenRequest) -> io::Result<Answered> {
 }
 
 /// Connects. A socket at which nobody listens is that of a connector that is being replaced: it is waited for.
-fn reach(path: &str) -> io::Result<UnixStream> {
-    let end = Instant::now() + REPLACED_WITHIN;
+fn reach(path: &str, patience: Duration) -> io::Result<UnixStream> {
+    let end = Instant::now() + patience;
     loop {
         match UnixStream::connect(path) {
             Err(error)

@@ -1,7 +1,7 @@
 //! How a session goes on when its connection is lost: another one is asked for at the session socket, shown the secret that the
 //! worker gave last, and each end writes again what the other has not got. Whoever finds the connection lost does it, for all.
 
-use crate::open::{self, Offer};
+use crate::open::{self, Offer, left};
 use crate::session::Session;
 use aquifer_protocol::frame::{Envelope, frame};
 use aquifer_protocol::generated::{Resumable, Resume, Resumed};
@@ -136,9 +136,10 @@ impl Recover for Session {
             "the connection to the worker is lost: {error}"
         ));
         let lost = Instant::now();
+        let end = lost + terms.grace;
         let mut pause = FIRST_PAUSE;
         loop {
-            let reason = match self.try_again(terms) {
+            let reason = match self.try_again(terms, end) {
                 Ok(()) => {
                     let took = lost.elapsed().as_millis();
                     crate::log::debug(format_args!("the session goes on after {took} ms"));
@@ -147,7 +148,7 @@ impl Recover for Session {
                 Err(Failure::Over(reason)) => return Err(io::Error::other(reason)),
                 Err(Failure::Again(reason)) => reason,
             };
-            if lost.elapsed() + pause > terms.grace
+            if Instant::now() + pause > end
                 || way.leaving.load(Ordering::Relaxed)
                 || self.alive().is_err()
             {
@@ -163,8 +164,9 @@ impl Recover for Session {
 }
 
 impl Session {
-    fn try_again(&self, terms: &Terms) -> Result<(), Failure> {
-        let connection = self.another_connection(&terms.key)?;
+    /// Nothing in it waits for long after `end`.
+    fn try_again(&self, terms: &Terms, end: Instant) -> Result<(), Failure> {
+        let connection = self.another_connection(&terms.key, end)?;
         // Nobody reads or writes from here on: what has come so far is what the worker is told.
         let writing = self.outbox.hold();
         let mut reader = self.inbox.hold();
@@ -176,13 +178,13 @@ impl Session {
             reserved: 0,
         };
         let first = frame(&resume, Envelope::default(), &[]);
-        let wait = || match connection.wait_writable(false, Some(SILENCE))? {
+        let wait = || match connection.wait_writable(false, Some(left(end).min(SILENCE)))? {
             true => Ok(()),
             false => Err(io::ErrorKind::TimedOut.into()),
         };
         connection.send_all(&first, wait).map_err(again)?;
         let mut frames = FrameReader::new();
-        let resumed = hear(&connection, &mut frames)?;
+        let resumed = hear(&connection, &mut frames, left(end).min(ANSWER_TIMEOUT))?;
         self.connection.replace(connection).map_err(again)?;
         reader.restart(frames, resumed.processed as u32);
         *lock(&terms.secret) = resumed.secret;
@@ -200,15 +202,15 @@ impl Session {
         })
     }
 
-    fn another_connection(&self, key: &[u8]) -> Result<Connection, Failure> {
+    fn another_connection(&self, key: &[u8], end: Instant) -> Result<Connection, Failure> {
         let mut socket = lock(&self.way_back.session_socket);
-        let asked = open::resume(&mut socket, &self.way_back.session);
+        let asked = open::resume(&mut socket, &self.way_back.session, end);
         let offer = asked.map_err(|(path, error)| {
             Failure::Again(format!("the session socket {path} cannot be used: {error}"))
         })?;
         match offer {
             Offer::Descriptor(descriptor) => {
-                Connection::tls_client(descriptor, key, SILENCE).map_err(again)
+                Connection::tls_client(descriptor, key, left(end).min(SILENCE)).map_err(again)
             }
             Offer::Refused(reason) if reason.starts_with("SessionUnknown") => {
                 Err(Failure::Over(reason))
@@ -218,10 +220,14 @@ impl Session {
     }
 }
 
-/// What the worker says to Resume.
-fn hear(connection: &Connection, frames: &mut FrameReader) -> Result<Resumed, Failure> {
+/// What the worker says to Resume, within `patience`.
+fn hear(
+    connection: &Connection,
+    frames: &mut FrameReader,
+    patience: Duration,
+) -> Result<Resumed, Failure> {
     let over = |reason: String| Err(Failure::Over(reason));
-    let end = Instant::now() + ANSWER_TIMEOUT;
+    let end = Instant::now() + patience;
     loop {
         match frames.next_frame() {
             Err(error) => return over(error.to_string()),

@@ -173,6 +173,23 @@ fn a_session_that_nobody_resumes_ends_at_both_ends() {
     }
 }
 
+#[test]
+fn nobody_is_waited_for_beyond_the_grace_period() {
+    let host = Host::new("1x256Mi", false);
+    let plan = |way, number: usize, _: &_| {
+        if way == Direction::ToWorker && number == 20 {
+            Fate::Unanswered
+        } else {
+            Fate::Pass
+        }
+    };
+    let relay = start(&host, 1, Box::new(plan));
+    let began = Instant::now();
+    succeeds("unanswered", run(&relay, "until lost"));
+    // Who opens a session waits for 30 s.
+    assert!(began.elapsed() < Duration::from_secs(25));
+}
+
 /// Another connection of a session that has shown `secret` and says that it has `received`.
 fn come_back(worker: &mut Worker, secret: [u8; 32], received: u64) -> Client {
     let key = unbase64(worker.description["keySpki"].as_str().unwrap());

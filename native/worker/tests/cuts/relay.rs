@@ -26,6 +26,8 @@ pub enum Fate {
     Lost,
     /// The frame is lost, and no other connection comes through.
     LostForGood,
+    /// The frame is lost, and who asks for another connection gets no answer.
+    Unanswered,
     /// Half of the frame arrives.
     Half,
     /// The frame arrives, and nothing after it.
@@ -48,6 +50,8 @@ pub struct Relay {
     pub resumed: AtomicUsize,
     /// No new connection comes through.
     closed: AtomicBool,
+    /// Nobody is answered.
+    silent: AtomicBool,
 }
 
 impl Relay {
@@ -65,6 +69,7 @@ impl Relay {
             frames: Default::default(),
             resumed: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            silent: AtomicBool::new(false),
         });
         let serving = relay.clone();
         std::thread::spawn(move || {
@@ -85,6 +90,9 @@ impl Relay {
         let (request, _) = receive::<OpenRequest>(program.as_raw_fd())?;
         if request.purpose == Purpose::Resume {
             self.resumed.fetch_add(1, Ordering::SeqCst);
+        }
+        if self.silent.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_secs(3600));
         }
         let (theirs, ours) = UnixStream::pair()?;
         let mut reply = OpenReply {
@@ -142,6 +150,10 @@ impl Relay {
                 match (self.plan)(direction, number, &header) {
                     Fate::Pass => write(frame)?,
                     Fate::Lost => return Ok(()),
+                    Fate::Unanswered => {
+                        self.silent.store(true, Ordering::SeqCst);
+                        return Ok(());
+                    }
                     Fate::LostForGood => {
                         self.closed.store(true, Ordering::SeqCst);
                         return Ok(());
