@@ -1,5 +1,5 @@
 import type { Guest } from './guest.ts';
-import { JOBS, startJob, type Job } from './job.ts';
+import { JOBS, jobIn, startJob, type Job } from './job.ts';
 import { CONTAINER_KERNELS, PROGRAMS_ROOT } from './product-disk.ts';
 
 const PATIENCE_SECONDS = 150;
@@ -20,10 +20,20 @@ export interface GuestProgram {
 /** Starts it as a process of the guest itself and waits until it has its vGPU. @throws Error with what it says instead. */
 export async function startGuestProgram(guest: Guest, name: string, socket: string): Promise<GuestProgram> {
   const [program, kernels] = [`${PROGRAMS_ROOT}/usr/local/bin/session`, PROGRAMS_ROOT + CONTAINER_KERNELS];
-  const [input, output, errors] = ['in', 'out', 'err'].map((end) => `${JOBS}/${name}.${end}`);
+  const [input, errors] = ['in', 'err'].map((end) => `${JOBS}/${name}.${end}`);
   const settings = `AQUIFER_SOCKET=${socket} LD_LIBRARY_PATH=/usr/local/lib/aquifer/client`;
   await guest.exec(`mkdir -p ${JOBS}; mkfifo ${input}; sleep 100000 2>/dev/null >${input} & echo $! >${input}.pid`);
-  const job = await startJob(guest, name, `${settings} exec ${program} ${kernels} <${input} 2>${errors}`);
+  await startJob(guest, name, `${settings} exec ${program} ${kernels} <${input} 2>${errors}`);
+  const started = programIn(guest, name);
+  const greeting = await started.answer();
+  if (!greeting.startsWith('vGPU: ')) throw new Error(`${name} says ${JSON.stringify(greeting)}`);
+  return started;
+}
+
+/** The same that the guest has since it was restored from a saved state. */
+export function programIn(guest: Guest, name: string): GuestProgram {
+  const [input, output, errors] = ['in', 'out', 'err'].map((end) => `${JOBS}/${name}.${end}`);
+  const job = jobIn(guest, name);
   /** How many lines it had said when it was told something. */
   let said = 0;
   const answer = async (): Promise<string> => {
@@ -37,8 +47,6 @@ export async function startGuestProgram(guest: Guest, name: string, socket: stri
   const tell = async (command: string): Promise<void> => {
     said = Number(await guest.exec(`wc -l <${output}; echo '${command}' >${input}`));
   };
-  const greeting = await answer();
-  if (!greeting.startsWith('vGPU: ')) throw new Error(`${name} says ${JSON.stringify(greeting)}`);
   return {
     job,
     tell,

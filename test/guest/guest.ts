@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { run, type Ran } from '../cluster/run.ts';
@@ -43,6 +43,11 @@ export class Guest {
     this.#machine = machine;
     this.#around = around;
     this.#folder = join(around.state, machine.name);
+  }
+
+  /** One more guest for the same saved states, at the same addresses: only one of the two may have its network. It never boots. */
+  twin(): Guest {
+    return new Guest({ ...this.#machine, name: `${this.name}b` }, this.#around);
   }
 
   /** QEMU's monitor, which serves one client at a time. */
@@ -124,9 +129,9 @@ export class Guest {
 
   /** Goes on with a state that was saved, from the same moment each time. */
   async restore(file: string): Promise<void> {
-    const before = this.#side();
-    await this.#end(before, { keepsMemory: false });
-    const generation = before.generation + 1;
+    const before = this.#everRan() ? this.#side() : undefined;
+    if (before !== undefined) await this.#end(before, { keepsMemory: false });
+    const generation = (before?.generation ?? 0) + 1;
     const side = this.#start(generation, this.#newMemory(generation), `exec:cat ${file}`);
     this.#remember(side);
     using qmp = await this.#monitor(side);
@@ -222,10 +227,18 @@ export class Guest {
   }
 
   #side(): Side {
-    return JSON.parse(readFileSync(join(this.#folder, 'side.json'), 'utf8')) as Side;
+    return JSON.parse(readFileSync(this.#sideFile(), 'utf8')) as Side;
+  }
+
+  #everRan(): boolean {
+    return existsSync(this.#sideFile());
+  }
+
+  #sideFile(): string {
+    return join(this.#folder, 'side.json');
   }
 
   #remember(side: Side): void {
-    writeFileSync(join(this.#folder, 'side.json'), JSON.stringify(side));
+    writeFileSync(this.#sideFile(), JSON.stringify(side));
   }
 }

@@ -22,6 +22,12 @@ export async function startJob(guest: Guest, name: string, command: string): Pro
   await guest.exec(
     `rm -f ${file}.code; : >${file}.out; (sh ${file}.sh >${file}.out 2>&1 </dev/null; ${end}) >/dev/null 2>&1 &`,
   );
+  return jobIn(guest, name);
+}
+
+/** A job that the guest has, though it may have been started in another one, from whose state this one was restored. */
+export function jobIn(guest: Guest, name: string): Job {
+  const file = `${JOBS}/${name}`;
   const output = (): Promise<string> => guest.exec(`cat ${file}.out`);
   return {
     output,
