@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { SessionView } from '../../src/api/session-view.ts';
 import { eventually } from '../support/eventually.ts';
 import { startConnector, type ConnectorProcess } from '../support/connector-process.ts';
+import { freePort } from '../support/free-port.ts';
 import { claim, POOL } from '../support/objects.ts';
 import { startServe, type Serve } from '../support/serve.ts';
 import { compileSessionProgram, startSessionAt, type SessionProgram } from '../support/session-program.ts';
@@ -16,6 +17,7 @@ interface TicketFile {
 }
 
 let serve: Serve;
+let metrics: string;
 let directory: string;
 let relay: TcpRelay;
 let ticket: string;
@@ -27,7 +29,8 @@ const start = (): Promise<ConnectorProcess> => startConnector(ticket, socket(), 
 
 beforeAll(async () => {
   directory = mkdtempSync(join(tmpdir(), 'aq-resume-'));
-  serve = await startServe();
+  metrics = `127.0.0.1:${await freePort()}`;
+  serve = await startServe({ args: ['--metrics-listen', metrics] });
   const applied = await serve.cli(['apply', '-f', '-'], { stdin: [POOL, claim('trainer', '512Mi', 40)].join('---\n') });
   expect(applied).toMatchObject({ code: 0, stderr: '' });
   const printed = JSON.parse((await serve.cli(['ticket', 'trainer'])).stdout) as TicketFile;
@@ -122,4 +125,23 @@ test('a session goes on when its connector was killed and its connection is cut'
   relay.cut();
   connector = await start();
   await computes();
+}, 60_000);
+
+test('how attempts to resume sessions ended is counted', async () => {
+  const counted = async (): Promise<Readonly<Record<string, number>>> => {
+    const text = await (await fetch(`http://${metrics}/metrics`)).text();
+    const found = text.matchAll(/^aquifer_session_resumes_total[{]outcome="(\w+)"[}] (\d+)$/gm);
+    return Object.fromEntries([...found].map(([, outcome, count]) => [outcome, Number(count)]));
+  };
+  const { resumes } = await shown();
+  const counts = await eventually(counted, ({ resumed }) => resumed === resumes);
+  expect(counts).toEqual({ resumed: resumes, refused: 0, expired: 1 });
+}, 60_000);
+
+test('the session of a program that is killed does not wait for it, whatever connections it had', async () => {
+  program.kill();
+  await eventually(
+    async () => (await serve.cli(['sessions', '-o', 'name'])).stdout,
+    (sessions) => sessions === '',
+  );
 }, 60_000);

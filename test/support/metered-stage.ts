@@ -1,6 +1,4 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
-import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Kinds } from '../../src/api/kinds.ts';
@@ -13,6 +11,7 @@ import { RULES } from './dashboards.ts';
 import { eventually } from './eventually.ts';
 import { compileTestProgram } from './example-programs.ts';
 import { FakeKubelet } from './fake-kubelet.ts';
+import { freePort } from './free-port.ts';
 import { startKube } from './kube-fixture.ts';
 import { claim, POOL } from './objects.ts';
 import { startOperatorProcess } from './operator-process.ts';
@@ -170,13 +169,4 @@ async function startPlugin() {
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
