@@ -1,6 +1,6 @@
 /** `make cluster-up` and what one does with a cluster by hand. CLUSTER_ID (0 when not set) chooses among several. */
 import { spawnSync } from 'node:child_process';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { ensureBinaries } from '../test/cluster/binaries.ts';
 import { releaseId } from '../test/cluster/claim-id.ts';
 import { Cluster } from '../test/cluster/cluster.ts';
@@ -28,7 +28,7 @@ const VERBS: Readonly<Record<string, () => Promise<void>>> = {
   in: () => Promise.resolve(enter()),
   kill: async () => (await attach()).kill(place(words[0]), words[1] ?? ''),
   start: async () => (await attach()).start(place(words[0]), words[1] ?? ''),
-  load: async () => (await attach()).load(words[0] ?? '', nodes(words.slice(1))),
+  load: async () => (await attach()).load(resolve(words[0] ?? ''), nodes(words.slice(1))),
   logs: async () => console.log((await attach()).logs()),
 };
 
