@@ -22,7 +22,7 @@ pub use reader::{FrameReader, Incoming};
 pub use ring::MirrorRing;
 pub use socket::{monotonic_ns, wait_readable};
 pub use spin::Spin;
-pub use tls::{SessionKey, random_secret};
+pub use tls::{SessionKey, cipher_suites, random_secret};
 pub use writer::FrameWriter;
 
 /// A peer at the other end of a network that says nothing for so long counts as lost.

@@ -1,4 +1,4 @@
-//! TLS 1.3 by rustls with the cipher of Aquifer's data connections, AES-128-GCM, and no other code of Aquifer.
+//! TLS 1.3 by rustls with the cipher of Aquifer's data connections, and no other code of Aquifer.
 
 use rustls::crypto::ring as provider;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
@@ -21,7 +21,7 @@ pub struct Tls {
 
 fn crypto() -> Arc<rustls::crypto::CryptoProvider> {
     let mut crypto = provider::default_provider();
-    crypto.cipher_suites = vec![provider::cipher_suite::TLS13_AES_128_GCM_SHA256];
+    crypto.cipher_suites = aquifer_protocol::cipher_suites();
     Arc::new(crypto)
 }
 
