@@ -2,14 +2,16 @@
 
 mod link;
 pub mod peer;
+mod socket;
 mod tls;
 
 use link::Link;
 use peer::Order;
+use socket::Socket;
 use std::io::{self, Result};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Child, Command};
 
 /// Bytes of one write of a stream, as large as the kind of connection likes them.
@@ -34,7 +36,7 @@ impl Raw {
                 let (ours, theirs) = UnixStream::pair()?;
                 let child = Self::peer("unix", theirs.into())?;
                 Ok(Some(Self {
-                    link: Link::plain(ours.into()),
+                    link: Link::plain(Socket::new(ours.into())),
                     child: Some(child),
                     piece: UNIX_PIECE,
                 }))
@@ -44,17 +46,20 @@ impl Raw {
                 let ours = TcpStream::connect(listener.local_addr()?)?;
                 let child = Self::peer("tls", listener.accept()?.0.into())?;
                 Ok(Some(Self {
-                    link: Link::tls_client(ours.into())?,
+                    link: Link::tls_client(Socket::new(ours.into()))?,
                     child: Some(child),
                     piece: TLS_PIECE,
                 }))
             }
-            // From a guest: the peer is on the host, where `aquifer-bench listen` started it.
-            "tap" => {
+            // From a guest: the peer is on the host, where `aquifer-bench listen` is.
+            "tap" | "vsock" => {
                 let address = std::env::var("AQUIFER_BENCH_PEER").map_err(io::Error::other)?;
-                let ours = TcpStream::connect(address)?;
+                let ours = match address.strip_prefix("vsock:") {
+                    Some(port) => Socket::vsock(port.parse().map_err(io::Error::other)?)?,
+                    None => Socket::new(TcpStream::connect(address)?.into()),
+                };
                 Ok(Some(Self {
-                    link: Link::tls_client(ours.into())?,
+                    link: Link::tls_client(ours)?,
                     child: None,
                     piece: TLS_PIECE,
                 }))
@@ -63,13 +68,33 @@ impl Raw {
         }
     }
 
-    /// Starts a peer for each connection to this address, until it is killed.
-    pub fn listen(address: &str) -> Result<()> {
-        let listener = TcpListener::bind(address)?;
-        println!("listening");
-        loop {
-            Self::peer("tls", listener.accept()?.0.into())?;
+    /// Serves the guests that connect to these addresses, HOST:PORT or the path of a socket, until it is killed. No connection
+    /// outlives it, whatever became of the guest.
+    pub fn listen(addresses: &[&str]) -> Result<()> {
+        let mut doors = Vec::new();
+        for address in addresses {
+            let next: Box<dyn Fn() -> Result<OwnedFd> + Send> = if address.starts_with('/') {
+                let listener = UnixListener::bind(address)?;
+                Box::new(move || Ok(listener.accept()?.0.into()))
+            } else {
+                let listener = TcpListener::bind(address)?;
+                Box::new(move || Ok(listener.accept()?.0.into()))
+            };
+            doors.push(std::thread::spawn(move || -> Result<()> {
+                loop {
+                    let socket = next()?;
+                    std::thread::spawn(move || {
+                        // How it ends is told where it was wanted: in the guest.
+                        let _ = Link::tls_server(Socket::new(socket)).and_then(peer::answer);
+                    });
+                }
+            }));
         }
+        println!("listening");
+        for door in doors {
+            door.join().map_err(|_| io::Error::other("a panic"))??;
+        }
+        Ok(())
     }
 
     /// This program again, with the socket as its standard input.

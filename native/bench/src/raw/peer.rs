@@ -1,6 +1,7 @@
 //! The other process: does what it is ordered to until the connection ends.
 
 use super::link::Link;
+use super::socket::Socket;
 use std::io::{Error, Result};
 use std::os::fd::{FromRawFd, OwnedFd};
 
@@ -65,11 +66,15 @@ impl Order {
 /// Serves the connection that is standard input.
 pub fn serve(over: &str) -> Result<()> {
     // SAFETY: whoever starts a peer gives it the socket as its standard input, which nothing else here uses.
-    let socket = unsafe { OwnedFd::from_raw_fd(0) };
-    let mut link = match over {
+    let socket = Socket::new(unsafe { OwnedFd::from_raw_fd(0) });
+    answer(match over {
         "tls" => Link::tls_server(socket)?,
         _ => Link::plain(socket),
-    };
+    })
+}
+
+/// Serves a connection until it ends.
+pub fn answer(mut link: Link) -> Result<()> {
     // Kept between orders, as device memory is: its pages are touched once.
     let mut memory = Vec::new();
     loop {

@@ -1,9 +1,9 @@
 //! TLS 1.3 by rustls with the cipher of Aquifer's data connections, and no other code of Aquifer.
 
+use super::socket::Socket;
 use rustls::crypto::ring as provider;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
-use std::fs::File;
 use std::io::{Error, Read, Result, Write};
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ const NAME: &str = "peer";
 
 pub struct Tls {
     session: rustls::Connection,
-    socket: File,
+    socket: Socket,
     input: Box<[u8]>,
     taken: usize,
     filled: usize,
@@ -27,7 +27,7 @@ fn crypto() -> Arc<rustls::crypto::CryptoProvider> {
 
 impl Tls {
     /// The peer makes its certificate for this connection alone and sends it before all else, in the clear.
-    pub fn server(mut socket: File) -> Result<Self> {
+    pub fn server(mut socket: Socket) -> Result<Self> {
         let made = rcgen::generate_simple_self_signed([NAME.to_owned()]).map_err(Error::other)?;
         let certificate = made.cert.der().clone();
         socket.write_all(&(certificate.len() as u32).to_le_bytes())?;
@@ -43,7 +43,7 @@ impl Tls {
         Self::shake_hands(session.into(), socket)
     }
 
-    pub fn client(mut socket: File) -> Result<Self> {
+    pub fn client(mut socket: Socket) -> Result<Self> {
         let mut length = [0; 4];
         socket.read_exact(&mut length)?;
         let mut certificate = vec![0; u32::from_le_bytes(length) as usize];
@@ -62,7 +62,7 @@ impl Tls {
         Self::shake_hands(session.into(), socket)
     }
 
-    fn shake_hands(mut session: rustls::Connection, mut socket: File) -> Result<Self> {
+    fn shake_hands(mut session: rustls::Connection, mut socket: Socket) -> Result<Self> {
         session.set_buffer_limit(None);
         while session.is_handshaking() {
             session.complete_io(&mut socket)?;

@@ -1,0 +1,58 @@
+import { startContainer } from '../test/guest/containers.ts';
+import { BENCH_PROGRAM } from '../test/guest/product-disk.ts';
+import { environment, LONG_MS, p50Of, type Around } from './guest-program.ts';
+import { percentile, type BenchResult } from './result.ts';
+
+const NESTED_ROUNDS = 5;
+const START_ROUNDS = 15;
+
+/** A wait for the worker in a nested container beside the same in the guest itself, in turns. */
+export async function nestedOverRoot({ guest, socket }: Around): Promise<BenchResult> {
+  const [nested, root]: [number[], number[]] = [[], []];
+  const command = ['/run/bench/aquifer-bench', 'nested', 'waits'];
+  const mounts = [{ source: '/usr/local/libexec', destination: '/run/bench' }];
+  for (let round = 0; round < NESTED_ROUNDS; round += 1) {
+    console.error(`  nested over root: ${round + 1} of ${NESTED_ROUNDS} …`);
+    const itself = await guest.exec(`${environment(socket)} ${BENCH_PROGRAM} nested waits`, LONG_MS);
+    root.push(p50Of(itself, 'synchronize.nested'));
+    const container = { name: `nested-${round}`, runtime: 'crun', command, mounts, device: 'bench-all' } as const;
+    const { output } = await (await startContainer(guest, container)).ended(LONG_MS);
+    nested.push(p50Of(output, 'synchronize.nested'));
+  }
+  const ratios = nested.map((ns, round) => ns / (root[round] ?? Number.NaN));
+  return {
+    name: 'nested-over-root',
+    unit: 'ns',
+    p50: percentile(nested, 50),
+    samples: NESTED_ROUNDS,
+    reference: 'the same wait by a program of the guest itself',
+    ratio: percentile(ratios, 50),
+  };
+}
+
+/** What a vGPU adds to the start of a container that does nothing, by the host's clock. */
+export async function containerStart({ guest, host }: Around): Promise<BenchResult> {
+  // The first run of each makes its bundle.
+  const container = { runtime: 'crun', command: ['true'] } as const;
+  await (await startContainer(guest, { ...container, name: 'plain' })).ended(LONG_MS);
+  await (await startContainer(guest, { ...container, name: 'with-vgpu', device: 'bench-all' })).ended(LONG_MS);
+  const start = async (name: string): Promise<number> => {
+    const startedAt = performance.now();
+    await guest.exec(`crun run --bundle /run/bundles/${name} ${name}`, LONG_MS);
+    return performance.now() - startedAt;
+  };
+  console.error(`  container start: ${START_ROUNDS} rounds …`);
+  const added: number[] = [];
+  for (let round = 0; round < START_ROUNDS; round += 1) {
+    const without = await start('plain');
+    added.push((await start('with-vgpu')) - without);
+  }
+  return {
+    name: `container-start.${host.acceleration === 'kvm' ? 'kvm' : 'emulated'}`,
+    unit: 'ms',
+    p50: percentile(added, 50),
+    p99: percentile(added, 99),
+    samples: added.length,
+    reference: 'the same container without a vGPU, whose start is taken off',
+  };
+}
