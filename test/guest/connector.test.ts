@@ -270,7 +270,9 @@ test(
     expect(devices.map(({ name }) => name)).toEqual(['trainer', 'trainer-small', 'trainer-half']);
     const checked: Ran = await runProgram(CONNECTOR, ['check', ...flags()]).ended;
     expect(checked.stdout).toMatch(/ok {3}the gateway of gpu-1 is reached/);
-    expect(checked.stdout).toMatch(/ok {3}containers get it by --device aquifer.dev\/vgpu=trainer/);
+    expect(checked.stdout).toMatch(
+      /ok {3}containers get it by --device aquifer.dev\/vgpu=trainer-small or aquifer.dev\/vgpu=trainer-half\n/,
+    );
     writeFileSync(at('config.json'), JSON.stringify({ ociVersion: '1.0.2', root: { path: 'rootfs' } }));
     const oci = (device: string) => runProgram(CONNECTOR, ['oci', device, at('config.json'), ...flags()]).ended;
     expect(await oci('trainer-small')).toMatchObject({ code: 0, stderr: '' });

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::cdi::{KIND, Layout, file_of};
 use crate::gateway_link::{GatewayKey, GatewayLink};
+use crate::guest::shares_of;
 use crate::hook;
 use crate::offer::now_seconds;
 use crate::state::State;
@@ -137,8 +138,8 @@ fn ticket(places: &Places) -> Vec<Finding> {
     let specification = file_of(&places.cdi, &file.ticket.payload.claim.name);
     findings.push(if specification.exists() {
         works(format!(
-            "containers get it by --device {KIND}={}",
-            file.ticket.payload.claim.name
+            "containers get it by --device {}",
+            devices(&file).join(" or ")
         ))
     } else {
         fails(format!(
@@ -147,6 +148,16 @@ fn ticket(places: &Places) -> Vec<Finding> {
         ))
     });
     findings
+}
+
+/// The CDI devices that lead to a vGPU: the claim itself is one unless a container has to name its share.
+fn devices(file: &TicketFile) -> Vec<String> {
+    let claim = &file.ticket.payload.claim.name;
+    let shares = shares_of(file);
+    let whole = (shares.is_empty() || file.ticket.raw["nested"]["defaultShare"].is_string())
+        .then(|| format!("{KIND}={claim}"));
+    let of_shares = shares.iter().map(|share| format!("{KIND}={claim}-{share}"));
+    whole.into_iter().chain(of_shares).collect()
 }
 
 /// Says hello to the gateway with the key and the ticket of this guest.

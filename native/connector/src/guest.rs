@@ -87,7 +87,7 @@ impl Guest {
     }
 }
 
-fn shares_of(file: &TicketFile) -> Vec<String> {
+pub fn shares_of(file: &TicketFile) -> Vec<String> {
     let shares = file.ticket.raw["nested"]["shares"].as_array();
     let names = shares.into_iter().flatten();
     names
