@@ -30,6 +30,8 @@ export interface HostOptions {
   readonly kernel?: KernelSeries;
   /** @default with its owner */
   readonly lifetime?: Lifetime;
+  /** What guests have in /usr/local/libexec as well. */
+  readonly programs?: readonly string[];
 }
 
 /** What is remembered of a host, for other processes. */
@@ -60,6 +62,7 @@ export class GuestHost implements AsyncDisposable {
     memoryMiB = 256,
     kernel = KERNEL_SERIES[0],
     lifetime = 'with its owner',
+    programs = [],
   }: HostOptions = {}): Promise<GuestHost> {
     const parts = ensureGuestParts(kernel);
     const acceleration = await findAcceleration(parts);
@@ -77,7 +80,7 @@ export class GuestHost implements AsyncDisposable {
     const host = new GuestHost(state, record);
     try {
       await fileSays(ready, 'ready', () => !isRunning(holder));
-      await writeProductDisk(parts, join(state, 'product.img'));
+      await writeProductDisk(parts, join(state, 'product.img'), programs);
       return host;
     } catch (error) {
       await host.down();

@@ -1,6 +1,6 @@
 import { chmodSync, copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { writeOciArchive } from '../../scripts/images/oci-archive.ts';
 import { compileExample, compileTestProgram, KERNELS } from '../support/example-programs.ts';
 import { PREFIX } from '../support/serve.ts';
@@ -27,13 +27,14 @@ const UNUSED = /\/usr\/share\/|\/libstdc|\/libmvec/;
 /**
  * Writes the disk that is /usr/local in every guest: the product as it was built, and a container's root with ordinary CUDA programs.
  * A guest takes it along when it migrates, as both sides read the same file: the next build is for the next guests.
+ * `more` are programs that are put into its libexec.
  */
-export async function writeProductDisk(parts: GuestParts, image: string): Promise<void> {
+export async function writeProductDisk(parts: GuestParts, image: string, more: readonly string[] = []): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'aq-product-'));
   try {
     const disk = join(folder, 'disk');
     for (const path of PRODUCT) cpSync(join(PREFIX, path), join(disk, path), { recursive: true });
-    cpSync(BENCH, join(disk, 'libexec/aquifer-bench'));
+    for (const program of [BENCH, ...more]) cpSync(program, join(disk, 'libexec', basename(program)));
     const root = join(disk, 'share/programs');
     fillContainer(parts, root);
     await writeOciArchive(

@@ -2,6 +2,8 @@
  *
  *   alloc MIB   allocates and keeps it        echo    copies to the device and back, and compares
  *   histogram   runs a kernel and checks it   leave   ends without cleaning up
+ *   flood MIB   asks for so much to be copied to the host, and waits for none of it
+ *   arrived     waits for all of it, and compares
  *   fork        forks and leaves at once; the child, once it is an orphan, says what CUDA answers to "echo" and to a new
  *               cuInit, and becomes this program anew by exec */
 #include "../../examples/driver.h"
@@ -47,6 +49,31 @@ static const char *echo(void) {
     return memcmp(out, in, PIECE) == 0 ? "ok" : "other bytes came back";
 }
 
+#define FLOOD_PIECE (1 << 20)
+
+static unsigned char *flooded;
+static size_t flooded_bytes;
+
+static const char *flood(size_t mib) {
+    static CUresult (*copy)(void *, CUdeviceptr, size_t, CUstream);
+    CUdeviceptr source;
+    *(void **)&copy = dlsym(dlopen("libcuda.so.1", RTLD_LAZY), "cuMemcpyDtoHAsync_v2");
+    flooded_bytes = mib << 20;
+    flooded = calloc(1, flooded_bytes);
+    TRY(cuMemAlloc(&source, FLOOD_PIECE));
+    TRY(cuMemsetD32(source, 0x07070707, FLOOD_PIECE / 4));
+    TRY(cuCtxSynchronize());
+    for (size_t at = 0; at < flooded_bytes; at += FLOOD_PIECE) TRY(copy(flooded + at, source, FLOOD_PIECE, NULL));
+    return "ok";
+}
+
+static const char *arrived(void) {
+    TRY(cuCtxSynchronize());
+    for (size_t at = 0; at < flooded_bytes; at++)
+        if (flooded[at] != 7) return "other bytes came";
+    return "ok";
+}
+
 static const char *count(void) {
     unsigned counts[BINS], n = PIECE;
     unsigned char data[PIECE];
@@ -86,6 +113,8 @@ static const char *answer(const char *line, char **argv) {
     if (strncmp(line, "alloc ", 6) == 0) return allocate((size_t)atol(line + 6));
     if (strcmp(line, "echo") == 0) return echo();
     if (strcmp(line, "histogram") == 0) return count();
+    if (strncmp(line, "flood ", 6) == 0) return flood((size_t)atol(line + 6));
+    if (strcmp(line, "arrived") == 0) return arrived();
     if (strcmp(line, "leave") == 0) _exit(0);
     if (strcmp(line, "fork") == 0) return leave_a_child(argv);
     return "no such command";
