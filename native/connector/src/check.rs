@@ -16,8 +16,9 @@ use crate::state::State;
 use crate::ticket_file::TicketFile;
 use crate::ticket_source::TicketSource;
 
-/// How long the gateway has.
+/// How long the gateway has, and the connector where there is a ticket for it.
 const PATIENCE: Duration = Duration::from_secs(10);
+const ASK_EVERY: Duration = Duration::from_millis(200);
 
 /// One line: what was looked at, and what was found.
 struct Finding {
@@ -50,8 +51,9 @@ pub struct Places {
 /// Prints a line for each thing; whether all of them work.
 pub fn run(places: &Places) -> bool {
     let mut findings = vec![cgroups(), pidfds(), files(&places.layout)];
+    let connector = connector(places);
     findings.extend(ticket(places));
-    findings.push(connector(places));
+    findings.push(connector);
     for Finding { works, text } in &findings {
         println!("{} {text}", if *works { "ok  " } else { "FAIL" });
     }
@@ -196,9 +198,16 @@ fn reach(places: &Places, file: &TicketFile) -> Result<(), String> {
     Ok(())
 }
 
+/// systemd says that it has started one before that answers.
 fn connector(places: &Places) -> Finding {
-    let control = &places.layout.control;
-    match hook::ask(control, &json!({"id": 2, "op": "list"})) {
+    let ask = || hook::ask(&places.layout.control, &json!({"id": 2, "op": "list"}));
+    let deadline = Instant::now() + PATIENCE;
+    let mut answer = ask();
+    while answer.is_err() && places.ticket.file.exists() && Instant::now() < deadline {
+        std::thread::sleep(ASK_EVERY);
+        answer = ask();
+    }
+    match answer {
         Err(reason) => fails(reason),
         Ok(reply) => match reply["offers"][0]["trouble"].as_str() {
             Some(trouble) => fails(format!("the connector runs, but: {trouble}")),
