@@ -8,7 +8,7 @@ import { KERNEL_SERIES } from '../test/guest/packages.ts';
 import { ensureGuestParts } from '../test/guest/parts.ts';
 
 const USAGE = `usage: node scripts/guest.ts VERB
-  up [COUNT]              build what is missing and boot guests; KERNEL=${KERNEL_SERIES.join('|')}
+  up [COUNT]              build what is missing and boot guests; KERNEL=${KERNEL_SERIES.join('|')}, INIT=script|systemd
   build                   only build what is missing of all that guests are made of
   down                    end them and remove all that they were
   exec COMMAND            run a command line in the guest
@@ -42,7 +42,8 @@ const VERBS: Readonly<Record<string, () => Promise<void>>> = {
 async function up(): Promise<void> {
   const startedAt = Date.now();
   const kernel = KERNEL_SERIES.find((series) => series === process.env['KERNEL']);
-  const host = await GuestHost.up({ lifetime: 'on its own', ...(kernel === undefined ? {} : { kernel }) });
+  const init = process.env['INIT'] === 'systemd' ? 'systemd' : 'script';
+  const host = await GuestHost.up({ lifetime: 'on its own', init, ...(kernel === undefined ? {} : { kernel }) });
   const count = Number(words[0] ?? 1);
   const guests = await Promise.all(Array.from({ length: count }, (_, at) => host.boot(at + 1)));
   const seconds = ((Date.now() - startedAt) / 1000).toFixed(1);

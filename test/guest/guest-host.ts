@@ -15,7 +15,7 @@ import { KERNEL_SERIES, type KernelSeries } from './packages.ts';
 import { ensureGuestParts } from './parts.ts';
 import { endProcess, fileSays, isRunning, startInNamespace, type Lifetime, type ProcessId } from './process.ts';
 import { writeProductDisk } from './product-disk.ts';
-import { HOST_ADDRESS } from './qemu.ts';
+import { HOST_ADDRESS, type Init } from './qemu.ts';
 
 const HOST = join(import.meta.dirname, 'outside/host.sh');
 const STATES = '/var/tmp';
@@ -28,6 +28,8 @@ export interface HostOptions {
   readonly memoryMiB?: number;
   /** @default the newest */
   readonly kernel?: KernelSeries;
+  /** @default script */
+  readonly init?: Init;
   /** @default with its owner */
   readonly lifetime?: Lifetime;
   /** What guests have in /usr/local/libexec as well. */
@@ -42,6 +44,7 @@ interface Record {
   readonly kernel: KernelSeries;
   readonly acceleration: Acceleration;
   readonly lifetime: Lifetime;
+  readonly init: Init;
 }
 
 /**
@@ -63,6 +66,7 @@ export class GuestHost implements AsyncDisposable {
     kernel = KERNEL_SERIES[0],
     lifetime = 'with its owner',
     programs = [],
+    init = 'script',
   }: HostOptions = {}): Promise<GuestHost> {
     const parts = ensureGuestParts(kernel);
     const acceleration = await findAcceleration(parts);
@@ -75,7 +79,7 @@ export class GuestHost implements AsyncDisposable {
       lifetime,
       log: join(state, 'host.log'),
     });
-    const record = { holder, memoryMiB, kernel, acceleration, lifetime };
+    const record = { holder, memoryMiB, kernel, acceleration, lifetime, init };
     writeFileSync(join(state, 'host.json'), JSON.stringify(record));
     const host = new GuestHost(state, record);
     try {
@@ -109,10 +113,10 @@ export class GuestHost implements AsyncDisposable {
 
   /** A guest of this host, whether it runs or not. */
   guest(index = 1): Guest {
-    const { memoryMiB, kernel, acceleration, lifetime, holder } = this.#record;
+    const { memoryMiB, kernel, acceleration, lifetime, init, holder } = this.#record;
     const parts = ensureGuestParts(kernel);
     const productDisk = join(this.state, 'product.img');
-    const machine = { name: `vm${index}`, index, memoryMiB, acceleration, parts, productDisk };
+    const machine = { name: `vm${index}`, index, memoryMiB, acceleration, init, parts, productDisk };
     return new Guest(machine, { state: this.state, lifetime, hostPid: holder.pid });
   }
 

@@ -12,26 +12,19 @@ import { PROGRAMS_IMAGE } from './product-disk.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const LONG_MS = 600_000;
-/** The test's guest has no systemd: this does of it what the page asks for. */
-const SYSTEMCTL = `#!/bin/sh
-[ "$*" = "enable --now aquifer-connector" ] || exit 1
-program=$(sed -n 's/^ExecStart=//p' /etc/systemd/system/aquifer-connector.service)
-setsid $program >/run/connector.log 2>&1 </dev/null &
-while ! grep -q ready /run/connector.log; do sleep 0.1; done
-`;
-
 let host: GuestHost;
 let guest: Guest;
 let home: string;
 
 beforeAll(async () => {
   home = mkdtempSync(join(tmpdir(), 'aq-page-'));
-  host = await GuestHost.up();
+  host = await GuestHost.up({ init: 'systemd' });
   guest = await host.boot();
   // As a guest is that knows nothing of Aquifer: what the harness put there for others goes elsewhere.
-  await guest.exec('mkdir /run/disk && mount --move /usr/local /run/disk && mount -t tmpfs none /usr/local');
+  await guest.exec(
+    'mkdir /run/disk && mount --bind /usr/local /run/disk && umount /usr/local && mount -t tmpfs none /usr/local',
+  );
   await guest.exec('podman load --quiet --input /run/disk/share/programs.tar', LONG_MS);
-  await guest.write('/usr/bin/systemctl', SYSTEMCTL, '755');
   await letIn();
 }, LONG_MS);
 
@@ -50,10 +43,22 @@ async function letIn(): Promise<void> {
   writeFileSync(join(home, 'bin/ssh'), `#!/bin/sh\nexec /usr/bin/ssh -F ${home}/ssh.conf "$@"\n`, { mode: 0o755 });
 }
 
+const page = (): string => readFileSync(join(ROOT, 'docs/guests.md'), 'utf8');
+
 /** The lines of the page, those of the host and those of the guest. */
 function blocks(): readonly (readonly string[])[] {
-  const page = readFileSync(join(ROOT, 'docs/guests.md'), 'utf8');
-  return [...page.matchAll(/```sh\n([^`]*)```/g)].map(([, block = '']) => block.trim().split('\n'));
+  return [...page().matchAll(/```sh\n([^`]*)```/g)].map(([, block = '']) => block.trim().split('\n'));
+}
+
+/** What the page has a user type to remove it leaves what others have. */
+async function isRemoved(): Promise<void> {
+  const [typed = ''] = /^ {4}systemctl disable(.*\n {4}.*)*/m.exec(page()) ?? [];
+  await guest.write('/etc/cdi/other.json', '{}');
+  await guest.exec(`set -e; ${typed}`);
+  expect(await guest.exec('ls /etc/cdi')).toBe('other.json\n');
+  const left = "find / /run -xdev \\( -path /proc -o -path '/run/disk' \\) -prune -o -name '*aquifer*' -print";
+  expect(await guest.exec(left)).toBe('');
+  expect((await guest.attempt('grep -h aquifer /proc/[0-9]*/comm 2>/dev/null')).output).toBe('');
 }
 
 test(
@@ -93,6 +98,12 @@ test(
       for (const line of inGuest) outputs.push(await guest.exec(`IMAGE='${image}'; ${line}`, LONG_MS));
       expect(outputs.at(-1)).toMatch(/1 products of 64 x 64 in .* 0 wrong/);
       await type('aquifer sessions --output wide', 'sessions');
+      // As systemd has it: the unit says nothing that it does not know, and has run since without a fault.
+      expect(await guest.exec('systemd-analyze verify /etc/systemd/system/aquifer-connector.service 2>&1')).toBe('');
+      expect(await guest.exec('systemctl show --property ActiveState,NRestarts aquifer-connector')).toBe(
+        'NRestarts=0\nActiveState=active\n',
+      );
+      await isRemoved();
     } finally {
       shell.stdin.write('kill %1 2>&-; wait; exit\n');
       await ended;

@@ -4,11 +4,12 @@ import { execFileSync } from 'node:child_process';
 export const KERNEL_SERIES = ['6.12', '6.1'] as const;
 export type KernelSeries = (typeof KERNEL_SERIES)[number];
 
-/** What runs nested containers, with the libraries that these and a shell need. */
+/** What runs nested containers, with the libraries that these and a shell need, and systemd for guests that are to have it. */
 export const ROOT_PACKAGES: readonly string[] = [
   'busybox-static crun podman conmon golang-github-containers-common libc6 libgcc-s1 libsubid4 libgpgme11 libseccomp2 libdevmapper1.02.1',
   'libaudit1 libselinux1 libsemanage2 libcrypt1 libpam0g libassuan0 libgpg-error0 libudev1 libcap-ng0 libpcre2-8-0 libsepol2 libbz2-1.0',
   'libsystemd0 libcap2 libyajl2 libgcrypt20 liblzma5 libzstd1 liblz4-1 libglib2.0-0 dropbear-bin libtomcrypt1 libtommath1 libgmp10 zlib1g',
+  'systemd libsystemd-shared udev libkmod2 libmount1 libblkid1 libacl1 libssl3 libapparmor1 libip4tc2',
 ].flatMap((line) => line.split(' '));
 
 /**

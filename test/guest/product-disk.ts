@@ -10,7 +10,12 @@ import { writeDisk } from './root-image.ts';
 
 const BENCH = join(PREFIX, '../../native/target/release/aquifer-bench');
 /** What a guest's owner installs. */
-const PRODUCT = ['bin/aquifer-connector', 'libexec/aquifer/container-hook', 'lib/aquifer/client'];
+const PRODUCT = [
+  'bin/aquifer-connector',
+  'libexec/aquifer/container-hook',
+  'lib/aquifer/client',
+  'share/aquifer/systemd/aquifer-connector.service',
+];
 /** The image that podman loads. */
 export const PROGRAMS_IMAGE = 'aquifer.test/programs:1';
 /** Where the disk has it, and its root for whoever needs no image. */

@@ -3,6 +3,10 @@ import type { GuestParts } from './parts.ts';
 
 export const QEMU = 'qemu-system-x86_64';
 
+/** The first process of a guest: a script that starts what containers need, or systemd, with few units. */
+export const INITS = { script: '/sbin/init', systemd: '/lib/systemd/systemd' } as const;
+export type Init = keyof typeof INITS;
+
 /** A guest as QEMU sees it. All processes that one guest has in its life are started with the same, or it could not migrate. */
 export interface Machine {
   readonly name: string;
@@ -11,6 +15,7 @@ export interface Machine {
   readonly memoryMiB: number;
   readonly acceleration: Acceleration;
   readonly parts: GuestParts;
+  readonly init: Init;
   /** The disk that becomes /usr/local. */
   readonly productDisk: string;
 }
@@ -69,8 +74,8 @@ function devices({ index, parts, productDisk }: Machine): readonly string[] {
   ].flat();
 }
 
-function boot({ name, index, parts }: Machine): readonly string[] {
-  const words = kernelWords({ name, address: `${addressOf(index)}/24`, gateway: HOST_ADDRESS });
+function boot({ name, index, init, parts }: Machine): readonly string[] {
+  const words = kernelWords({ name, address: `${addressOf(index)}/24`, gateway: HOST_ADDRESS, init: INITS[init] });
   return ['-kernel', parts.kernel, '-initrd', parts.initramfs, '-append', words];
 }
 
@@ -78,7 +83,7 @@ function boot({ name, index, parts }: Machine): readonly string[] {
 export function kernelWords(settings: Readonly<Record<string, string>>): string {
   const own = Object.entries(settings).map(([key, value]) => `guest.${key}=${value}`);
   return [
-    'console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable random.trust_cpu=on rcupdate.rcu_expedited=1 8250.nr_uarts=2',
+    'console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable random.trust_cpu=on rcupdate.rcu_expedited=1 8250.nr_uarts=2 net.ifnames=0',
     ...own,
   ].join(' ');
 }

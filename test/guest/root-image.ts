@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { unpackDebianPackages } from '../../scripts/images/debian-packages.ts';
 import { INSIDE } from './cache.ts';
@@ -20,6 +20,7 @@ const FOLDERS = [
   'var/tmp',
 ];
 /** What no guest reads. */
+const SYSTEMD_UNITS = /^systemd-(journald|udevd|udev-trigger)/;
 const LEFT_OUT = ['doc', 'man', 'locale', 'bash-completion', 'zsh', 'fish', 'lintian', 'info'];
 
 /** Fills a folder with the system of a guest, from Debian packages and the scripts in `inside`. */
@@ -31,6 +32,7 @@ export function fillRoot(root: string): void {
   linkApplets(root);
   install(root, 'init', 'usr/sbin');
   install(root, 'control-channel', 'usr/sbin');
+  install(root, 'setup', 'usr/sbin');
   install(root, 'containers.conf', 'etc/containers');
   install(root, 'storage.conf', 'etc/containers');
   writeFileSync(join(root, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\n');
@@ -38,6 +40,7 @@ export function fillRoot(root: string): void {
   writeFileSync(join(root, 'etc/shells'), '/bin/sh\n');
   writeFileSync(join(root, 'etc/hosts'), '127.0.0.1 localhost\n');
   writeFileSync(join(root, 'etc/resolv.conf'), '');
+  keepOfSystemd(root);
   execFileSync('ldconfig', ['-r', root]);
 }
 
@@ -47,6 +50,20 @@ function linkApplets(root: string): void {
   const isThere = (name: string): boolean =>
     ['bin', 'sbin'].some((folder) => existsSync(join(root, 'usr', folder, name)));
   for (const name of applets.filter((applet) => !isThere(applet))) symlinkSync('busybox', join(root, 'usr/bin', name));
+}
+
+/** Of systemd's own units only those that every unit relies on: under emulation each one that starts costs a second. */
+function keepOfSystemd(root: string): void {
+  const units = join(root, 'usr/lib/systemd/system');
+  for (const folder of readdirSync(units).filter((name) => name.endsWith('.target.wants')))
+    for (const name of readdirSync(join(units, folder)))
+      if (!SYSTEMD_UNITS.test(name)) rmSync(join(units, folder, name));
+  for (const unread of ['systemd/system-generators', 'udev/hwdb.d'])
+    rmSync(join(root, 'usr/lib', unread), { recursive: true });
+  for (const unit of ['setup.service', 'control-channel.service']) install(root, unit, 'usr/lib/systemd/system');
+  symlinkSync('../control-channel.service', join(units, 'multi-user.target.wants/control-channel.service'));
+  // Without it this would be a first boot, at which systemd asks and enables.
+  writeFileSync(join(root, 'etc/machine-id'), `${'a'.repeat(32)}\n`);
 }
 
 function install(root: string, name: string, folder: string): void {
