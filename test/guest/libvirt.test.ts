@@ -48,7 +48,7 @@ test(
     await comesToHave('trainer');
     expect(await aquiferGuest(...words)).toEqual(attached);
     expect((await host.run('virsh', ['dumpxml', DOMAIN])).stdout.match(/ua-aquifer/g)).toHaveLength(1);
-    expect((await aquiferGuest('list')).stdout).toMatch(/^vm1 +default\/trainer +tcp +libvirt +Attached$/m);
+    expect((await aquiferGuest('list')).stdout).toMatch(/^vm1 +default\/trainer +tcp +libvirt +Disk +Attached$/m);
   },
   TEST_MS,
 );
@@ -58,7 +58,7 @@ test(
   async () => {
     expect(await aquiferGuest('prepare-migration', DOMAIN)).toMatchObject({ code: 0 });
     await comesToHave(undefined);
-    expect((await aquiferGuest('list')).stdout).toMatch(/libvirt +Prepared$/m);
+    expect((await aquiferGuest('list')).stdout).toMatch(/libvirt +Disk +Prepared$/m);
     expect(await aquiferGuest('prepare-migration', DOMAIN, '--finish')).toMatchObject({ code: 0 });
     await comesToHave('trainer');
   },
