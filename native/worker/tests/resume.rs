@@ -190,11 +190,19 @@ fn nobody_is_waited_for_beyond_the_grace_period() {
     assert!(began.elapsed() < Duration::from_secs(25));
 }
 
+fn encrypted(worker: &mut Worker) -> Connection {
+    let key = unbase64(worker.description["keySpki"].as_str().unwrap());
+    Connection::tls_client(worker.attach(), &key, rig::PATIENCE).unwrap()
+}
+
+/// A session's first connection.
+fn greeted(worker: &mut Worker) -> Client {
+    Client::greet(encrypted(worker), rig::SECRET)
+}
+
 /// Another connection of a session that has shown `secret` and says that it has `received`.
 fn come_back(worker: &mut Worker, secret: [u8; 32], received: u64) -> Client {
-    let key = unbase64(worker.description["keySpki"].as_str().unwrap());
-    let connection = Connection::tls_client(worker.attach(), &key, rig::PATIENCE).unwrap();
-    let mut client = Client::over(connection);
+    let mut client = Client::over(encrypted(worker));
     let resume = Resume {
         secret,
         received,
@@ -212,9 +220,7 @@ fn a_secret_that_is_forged_or_used_resumes_nothing_and_disturbs_nobody() {
     let mut config = host.config("hostile", 64 * MIB, 100);
     config["transport"] = json!("tls");
     let mut worker = Worker::start(&config);
-    let key = unbase64(worker.description["keySpki"].as_str().unwrap());
-    let connection = Connection::tls_client(worker.attach(), &key, rig::PATIENCE).unwrap();
-    let mut first = Client::greet(connection, rig::SECRET);
+    let mut first = greeted(&mut worker);
     let secret = first.take::<Resumable>().0.secret;
     first.context();
 
@@ -251,9 +257,7 @@ fn a_copy_that_knows_less_than_came_is_refused_though_its_secret_was_never_used(
     let mut config = host.config("stale", 64 * MIB, 100);
     config["transport"] = json!("tls");
     let mut worker = Worker::start(&config);
-    let key = unbase64(worker.description["keySpki"].as_str().unwrap());
-    let connection = Connection::tls_client(worker.attach(), &key, rig::PATIENCE).unwrap();
-    let mut client = Client::greet(connection, rig::SECRET);
+    let mut client = greeted(&mut worker);
     let secret = client.take::<Resumable>().0.secret;
     client.context();
     client.acknowledged = 4;
@@ -288,12 +292,49 @@ fn a_client_that_does_not_come_back_in_time_is_told_of() {
     config["transport"] = json!("tls");
     config["graceSeconds"] = json!(1);
     let mut worker = Worker::start(&config);
-    let key = unbase64(worker.description["keySpki"].as_str().unwrap());
-    let connection = Connection::tls_client(worker.attach(), &key, rig::PATIENCE).unwrap();
-    drop(Client::greet(connection, rig::SECRET));
+    drop(greeted(&mut worker));
     let mut told = String::new();
     worker.control.read_to_string(&mut told).unwrap();
     let expired = json!({"event": "resume", "outcome": "expired"});
     assert_eq!(told.lines().last(), Some(expired.to_string().as_str()));
     assert_eq!(worker.end().0, Some(0));
+}
+
+#[test]
+fn a_client_that_never_reads_is_kept_no_more_for_than_the_bound() {
+    const ASKED: u64 = 512;
+    let host = Host::new("1x256Mi", true);
+    let mut config = host.config("deaf", 64 * MIB, 100);
+    config["transport"] = json!("tls");
+    config["graceSeconds"] = json!(1);
+    let mut worker = Worker::start(&config);
+    let mut client = greeted(&mut worker);
+    client.context();
+    let source = client.memory(MIB).unwrap();
+    for _ in 0..ASKED {
+        let copy = MemcpyDtoHAsync {
+            source,
+            bytes: MIB,
+            context: 0,
+            stream: 0,
+            destination: 7,
+        };
+        client.post(&copy, &[]);
+    }
+    // It ends by itself: its client is silent, or has asked for too much.
+    let status = format!("/proc/{}/status", worker.child.id());
+    let mut peak_kib = 0;
+    let deadline = Instant::now() + rig::PATIENCE;
+    while worker.child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "the worker does not end");
+        let status = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = status.lines().find_map(|it| it.strip_prefix("VmHWM:"));
+        let peak = line.and_then(|it| it.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        peak_kib = peak.unwrap_or(peak_kib);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(
+        (1..128 << 10).contains(&peak_kib),
+        "{peak_kib} KiB at most, of {ASKED} MiB that were asked for"
+    );
 }
