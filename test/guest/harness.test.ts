@@ -5,6 +5,7 @@ import { startContainer } from './containers.ts';
 import { GuestHost } from './guest-host.ts';
 import type { Guest } from './guest.ts';
 import { startJob } from './job.ts';
+import { KERNEL_SERIES, kernelPackage } from './packages.ts';
 
 let host: GuestHost;
 let guest: Guest;
@@ -17,6 +18,10 @@ beforeAll(async () => {
 afterAll(() => host.down(), 60_000);
 
 const pingHost = (): Promise<string> => guest.exec(`ping -c 1 -w 30 ${host.address}`);
+
+test.each(KERNEL_SERIES)('the kernel of series %s is one of it', (series) => {
+  expect(kernelPackage(series)).toMatch(new RegExp(`^linux-image-${series.replace('.', String.raw`\.`)}[.]`));
+});
 
 test('a guest has no GPU, no driver and no PCI device of one', async () => {
   expect(await guest.exec('cat /sys/bus/pci/devices/*/class')).not.toMatch(/^0x03/m);

@@ -16,7 +16,7 @@ export const ROOT_PACKAGES: readonly string[] = [
  * The newest package with a cloud kernel of a series; it is unpacked, never installed. @throws Error when this Debian has none.
  */
 export function kernelPackage(series: KernelSeries): string {
-  const pattern = `^linux-image-${series.replaceAll('.', String.raw`\.`)}\\.?[0-9-].*-cloud-amd64$`;
+  const pattern = `^linux-image-${series.replaceAll('.', String.raw`\.`)}[^0-9].*-cloud-amd64$`;
   const search = (): readonly string[] =>
     execFileSync('apt-cache', ['search', '--names-only', pattern], { encoding: 'utf8' })
       .split('\n')
