@@ -10,7 +10,7 @@ export interface GuestProgram {
   ask(command: string): Promise<string>;
   /** Tells it without waiting for the answer. */
   tell(command: string): Promise<void>;
-  /** Its answer to what it was told. */
+  /** Its next answer, of what it was told. */
   answer(): Promise<string>;
   /** Closes its standard input, at which it ends. */
   end(): Promise<{ readonly code: number; readonly output: string }>;
@@ -34,18 +34,21 @@ export async function startGuestProgram(guest: Guest, name: string, socket: stri
 export function programIn(guest: Guest, name: string): GuestProgram {
   const [input, output, errors] = ['in', 'out', 'err'].map((end) => `${JOBS}/${name}.${end}`);
   const job = jobIn(guest, name);
-  /** How many lines it had said when it was told something. */
-  let said = 0;
+  /** How many of its lines were read, or were there before it was told anything. */
+  let read: number | undefined;
   const answer = async (): Promise<string> => {
-    const isThere = `[ $(wc -l <${output}) -gt ${said} ] || [ -e ${JOBS}/${name}.code ]`;
+    const next = (read ?? 0) + 1;
+    const isThere = `[ $(wc -l <${output}) -ge ${next} ] || [ -e ${JOBS}/${name}.code ]`;
     const waits = `for i in $(seq ${PATIENCE_SECONDS * 5}); do ${isThere} && break; sleep 0.2; done`;
-    const line = await guest.exec(`${waits}; sed -n ${said + 1}p ${output}`, (PATIENCE_SECONDS + 60) * 1000);
+    const line = await guest.exec(`${waits}; sed -n ${next}p ${output}`, (PATIENCE_SECONDS + 60) * 1000);
     if (line === '')
       throw new Error(`${name} does not answer; it said:\n${await guest.exec(`cat ${output} ${errors}`)}`);
+    read = next;
     return line.trimEnd();
   };
   const tell = async (command: string): Promise<void> => {
-    said = Number(await guest.exec(`wc -l <${output}; echo '${command}' >${input}`));
+    const before = Number(await guest.exec(`wc -l <${output}; echo '${command}' >${input}`));
+    read ??= before;
   };
   return {
     job,

@@ -55,10 +55,11 @@ test(
 
     // The same moment again, of which the worker knows what came after it.
     await guest.restore(file);
-    expect(await program?.ask('histogram')).toBe('CUDA_ERROR_DEVICE_UNAVAILABLE');
+    const again = programIn(guest, 'saved');
+    expect(await again.ask('histogram')).toBe('CUDA_ERROR_DEVICE_UNAVAILABLE');
     const another = await startGuestProgram(guest, 'another', socket);
     expect(await another.ask('histogram')).toBe('ok');
-    await Promise.all([program?.end(), another.end()]);
+    await Promise.all([again.end(), another.end()]);
   },
   LONG_MS,
 );
