@@ -3,12 +3,12 @@ import { offerClaim } from '../test/guest/guest-claim.ts';
 import { BENCH_PROGRAM } from '../test/guest/product-disk.ts';
 import { withVhostDevice } from '../test/guest/vhost-device.ts';
 import { eventually } from '../test/support/eventually.ts';
-import { environment, LONG_MS, p50Of, resultsOf, startOnHost, type Around } from './guest-program.ts';
-import { percentile, type BenchResult } from './result.ts';
+import { environment, inTurns, LONG_MS, p50Of, resultsOf, startOnHost, type Around } from './guest-program.ts';
+import type { BenchResult } from './result.ts';
 
 const PEER_PORT = 9970;
 const PARTS = ['waits', 'copies'];
-const LAUNCH_ROUNDS = 3;
+const LAUNCH_ROUNDS = 5;
 const PLUGGED_MS = 60_000;
 
 export type Channel = 'tap' | 'vsock';
@@ -50,21 +50,14 @@ async function over(channel: Channel, around: Around, peer: string): Promise<rea
   return measured;
 }
 
-/** A launch beside one by the same library whose frames are thrown away, in turns. */
+/** A launch beside one by the same library whose frames are thrown away. */
 async function launches(channel: Channel, { guest }: Around, program: string): Promise<BenchResult> {
   const name = `launch-enqueue.${channel}`;
-  const [forwarded, thrownAway]: [number[], number[]] = [[], []];
-  for (let round = 0; round < LAUNCH_ROUNDS; round += 1) {
-    console.error(`  over ${channel}: launches, ${round + 1} of ${LAUNCH_ROUNDS} …`);
-    forwarded.push(p50Of(await guest.exec(`${program} ${channel} enqueue`, LONG_MS), name));
-    thrownAway.push(p50Of(await guest.exec(`${program} sink`, LONG_MS), 'launch-enqueue.sink'));
-  }
-  return {
-    name,
-    unit: 'ns',
-    p50: percentile(forwarded, 50),
-    samples: LAUNCH_ROUNDS,
-    reference: 'the same call by the same library, whose frames are thrown away in the guest',
-    ratio: percentile(forwarded, 50) / percentile(thrownAway, 50),
-  };
+  const forwarded = async () => p50Of(await guest.exec(`${program} ${channel} enqueue`, LONG_MS), name);
+  const thrownAway = async () => p50Of(await guest.exec(`${program} sink`, LONG_MS), 'launch-enqueue.sink');
+  const beside = await inTurns(LAUNCH_ROUNDS, [forwarded, thrownAway], (round) => {
+    console.error(`  over ${channel}: launches, ${round} …`);
+  });
+  const reference = 'the same call by the same library, whose frames are thrown away in the guest';
+  return { name, unit: 'ns', reference, ...beside };
 }

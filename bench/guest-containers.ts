@@ -1,15 +1,12 @@
 import { startContainer } from '../test/guest/containers.ts';
 import { BENCH_PROGRAM } from '../test/guest/product-disk.ts';
-import { environment, LONG_MS, p50Of, type Around } from './guest-program.ts';
+import { environment, inTurns, LONG_MS, p50Of, type Around } from './guest-program.ts';
 import { percentile, type BenchResult } from './result.ts';
 
 const NESTED_ROUNDS = 5;
 const START_ROUNDS = 15;
 
-/**
- * A wait for the worker in a nested container beside the same in the guest itself. A round has one of the guest before and one behind two
- * of containers: an emulated guest is slower for seconds and faster again, and so both have as much of that.
- */
+/** A wait for the worker in a nested container beside the same in the guest itself. */
 export async function nestedOverRoot({ guest, socket }: Around): Promise<BenchResult> {
   const command = ['/run/bench/aquifer-bench', 'nested', 'waits'];
   const mounts = [{ source: '/usr/local/libexec', destination: '/run/bench' }];
@@ -18,25 +15,13 @@ export async function nestedOverRoot({ guest, socket }: Around): Promise<BenchRe
   await (await startContainer(guest, container)).ended(LONG_MS);
   const measured = async (line: string): Promise<number> =>
     p50Of(await guest.exec(line, LONG_MS), 'synchronize.nested');
-  const itself = (): Promise<number> => measured(`${environment(socket)} ${BENCH_PROGRAM} nested waits`);
-  const contained = (): Promise<number> =>
-    measured(`crun run --bundle /run/bundles/${container.name} ${container.name}`);
-  const [nested, ratios]: [number[], number[]] = [[], []];
-  for (let round = 0; round < NESTED_ROUNDS; round += 1) {
-    console.error(`  nested over root: ${round + 1} of ${NESTED_ROUNDS} …`);
-    const before = await itself();
-    const [first, second] = [await contained(), await contained()];
-    ratios.push((first + second) / (before + (await itself())));
-    nested.push(first, second);
-  }
-  return {
-    name: 'nested-over-root',
-    unit: 'ns',
-    p50: percentile(nested, 50),
-    samples: NESTED_ROUNDS,
-    reference: 'the same wait by a program of the guest itself',
-    ratio: percentile(ratios, 50),
-  };
+  const contained = () => measured(`crun run --bundle /run/bundles/${container.name} ${container.name}`);
+  const itself = () => measured(`${environment(socket)} ${BENCH_PROGRAM} nested waits`);
+  const beside = await inTurns(NESTED_ROUNDS, [contained, itself], (round) => {
+    console.error(`  nested over root: ${round} …`);
+  });
+  const reference = 'the same wait by a program of the guest itself';
+  return { name: 'nested-over-root', unit: 'ns', reference, ...beside };
 }
 
 /** What a vGPU adds to the start of a container that does nothing, by the host's clock. */

@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import type { GuestHost } from '../test/guest/guest-host.ts';
 import type { Guest } from '../test/guest/guest.ts';
 import type { Serve } from '../test/support/serve.ts';
-import type { BenchResult } from './result.ts';
+import { percentile, type BenchResult } from './result.ts';
 
 /** On the host; a guest has its own, BENCH_PROGRAM. */
 const PROGRAM = resolve(import.meta.dirname, '../native/target/release/aquifer-bench');
@@ -53,4 +53,31 @@ export async function startOnHost(
     }),
   ]);
   return child;
+}
+
+/** A measurement beside another. */
+export interface Beside {
+  readonly p50: number;
+  readonly ratio: number;
+  readonly samples: number;
+}
+
+/**
+ * Measures `ours` and `theirs` in rounds: theirs, ours twice, theirs. An emulated guest is slower for seconds and faster again, and so
+ * both have as much of that. The ratio is the median of those of the rounds.
+ */
+export async function inTurns(
+  rounds: number,
+  [ours, theirs]: readonly [() => Promise<number>, () => Promise<number>],
+  tell: (round: string) => void,
+): Promise<Beside> {
+  const [measured, ratios]: [number[], number[]] = [[], []];
+  for (let round = 1; round <= rounds; round += 1) {
+    tell(`${round} of ${rounds}`);
+    const before = await theirs();
+    const [first, second] = [await ours(), await ours()];
+    ratios.push((first + second) / (before + (await theirs())));
+    measured.push(first, second);
+  }
+  return { p50: percentile(measured, 50), ratio: percentile(ratios, 50), samples: rounds };
 }
