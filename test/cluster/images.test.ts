@@ -4,6 +4,8 @@ import { basename, resolve } from 'node:path';
 import { Cluster } from './cluster.ts';
 
 const MINUTES = 60_000;
+/** The node that has the images. */
+const NODE = 'cpu-1';
 const REPOSITORY = resolve(import.meta.dirname, '../..');
 const { version } = JSON.parse(readFileSync(`${REPOSITORY}/package.json`, 'utf8')) as { readonly version: string };
 
@@ -20,6 +22,7 @@ function restrictedPod(name: string, image: string, command: readonly string[]):
     metadata: { name, namespace: 'restricted' },
     spec: {
       restartPolicy: 'Never',
+      nodeSelector: { 'kubernetes.io/hostname': NODE },
       securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
       containers: [{ name: 'main', image, imagePullPolicy: 'Never', securityContext: restrictions, command }],
     },
@@ -33,7 +36,7 @@ describe('the images', () => {
     const archives = ['operator', 'node'].map((name) => `${REPOSITORY}/build/images/${name}.tar`);
     if (!archives.every((archive) => existsSync(archive))) throw new Error('make images first');
     cluster = await Cluster.forTest();
-    for (const archive of archives) await cluster.load(archive, ['cpu-1']);
+    for (const archive of archives) await cluster.load(archive, [NODE]);
     const labels = { 'pod-security.kubernetes.io/enforce': 'restricted' };
     await cluster.apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'restricted', labels } });
     await cluster.kubectl(['wait', '--for=create', '--timeout=60s', '-n', 'restricted', 'serviceaccount/default']);
@@ -60,7 +63,7 @@ describe('the images', () => {
         '-n',
         'restricted',
         '--for=jsonpath={.status.phase}=Succeeded',
-        '--timeout=300s',
+        '--timeout=120s',
         `pod/${name}`,
       ];
       await cluster.kubectl(done).catch(async (error: unknown) => {
@@ -69,6 +72,6 @@ describe('the images', () => {
       });
       expect((await cluster.kubectl(['logs', '-n', 'restricted', name])).stdout).toContain(expected);
     },
-    6 * MINUTES,
+    3 * MINUTES,
   );
 });
