@@ -6,8 +6,10 @@ use std::collections::VecDeque;
 use std::io;
 
 const FLUSH_BYTES: u64 = 32 << 10;
-const LONE_NS: u64 = 10_000;
-const OLD_NS: u64 = 20_000;
+/// A frame waits for others as long as the last write took, within these bounds: where a write is dear, as in an emulated guest,
+/// there are few of many frames.
+const SHORTEST_WAIT_NS: u64 = 20_000;
+const LONGEST_WAIT_NS: u64 = 1_000_000;
 /// While the clock, read anew, has gone on by less than this, it is read for every STRIDE-th frame only: reading it costs as
 /// much as a third of a launch.
 const FAST_NS: u64 = 2_000;
@@ -48,7 +50,9 @@ pub struct Line {
     bulks_written: usize,
     /// When the oldest frame that waits was appended, and when the last write ended, in ns.
     pub oldest: u64,
-    pub last_write: u64,
+    last_write: u64,
+    /// How long a frame waits for others, in ns.
+    wait: u64,
     /// When the clock was read last, in ns, and for how many frames it need not be read.
     read_at: u64,
     unread: u32,
@@ -67,6 +71,7 @@ impl Line {
     pub fn new(keeps: bool) -> Self {
         Self {
             keeps,
+            wait: SHORTEST_WAIT_NS,
             ..Self::default()
         }
     }
@@ -76,14 +81,14 @@ impl Line {
         std::mem::take(&mut self.asleep)
     }
 
-    /// A frame of `bytes` was appended: what is to be done by the rule above.
+    /// A frame of `bytes` was appended: what is to be done. `clock` gives ns, and is asked only where it matters.
     #[inline]
-    pub fn due(&mut self, bytes: u64) -> Due {
+    pub fn due(&mut self, bytes: u64, clock: impl FnOnce() -> u64) -> Due {
         let pending = self.tail - self.sent;
         if pending == bytes {
-            let now = monotonic_ns();
+            let now = clock();
             (self.oldest, self.read_at, self.unread) = (now, now, 0);
-            if now.saturating_sub(self.last_write) > LONE_NS {
+            if now.saturating_sub(self.last_write) > self.wait / 2 {
                 return Due::Write;
             }
             return if self.wakes() {
@@ -99,12 +104,12 @@ impl Line {
             self.unread -= 1;
             return Due::Nothing;
         }
-        let now = monotonic_ns();
+        let now = clock();
         if now.saturating_sub(self.read_at) < FAST_NS {
             self.unread = STRIDE - 1;
         }
         self.read_at = now;
-        if now.saturating_sub(self.oldest) > OLD_NS {
+        if now.saturating_sub(self.oldest) > self.wait {
             Due::Write
         } else {
             Due::Nothing
@@ -120,7 +125,15 @@ impl Line {
 
     /// Whether the oldest frame that waits has waited for long enough.
     pub fn is_old(&self) -> bool {
-        monotonic_ns().saturating_sub(self.oldest) > OLD_NS
+        monotonic_ns().saturating_sub(self.oldest) > self.wait
+    }
+
+    /// All that there was has been written, from `began` to `ended`, in ns.
+    pub fn note_write(&mut self, began: u64, ended: u64) {
+        self.last_write = ended;
+        self.wait = ended
+            .saturating_sub(began)
+            .clamp(SHORTEST_WAIT_NS, LONGEST_WAIT_NS);
     }
 
     /// Notes where the last frame ends, now and then: acknowledgements free the ring up to such places.
@@ -235,5 +248,51 @@ impl Line {
         (self.freed, self.sent) = (at, at);
         self.bulks_written = 0;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FRAME: u64 = 128;
+
+    /// What is due when a frame is appended at `now`.
+    fn append(line: &mut Line, now: u64) -> Due {
+        line.tail += FRAME;
+        line.due(FRAME, || now)
+    }
+
+    /// When the line wants to be written, of frames from `start` on that come 3 us apart: the time since the first.
+    fn waits(line: &mut Line, start: u64) -> u64 {
+        let mut now = start;
+        while !matches!(append(line, now), Due::Write) {
+            now += 3000;
+        }
+        now - start
+    }
+
+    #[test]
+    fn a_lone_frame_is_written_at_once() {
+        let mut line = Line::new(true);
+        line.note_write(1_000_000, 1_004_000);
+        assert!(matches!(append(&mut line, 1_014_001), Due::Write));
+    }
+
+    #[test]
+    fn frames_wait_as_long_as_the_last_write_took() {
+        for (took, waited) in [(4000, 21_000), (100_000, 102_000), (600_000, 603_000)] {
+            let mut line = Line::new(true);
+            line.note_write(0, took);
+            assert_eq!(waits(&mut line, took), waited);
+        }
+    }
+
+    #[test]
+    fn frames_wait_neither_for_long_nor_for_many() {
+        let mut line = Line::new(true);
+        line.note_write(0, 60_000_000_000);
+        let full = FLUSH_BYTES / FRAME;
+        assert_eq!(waits(&mut line, 60_000_000_000), (full - 1) * 3000);
     }
 }

@@ -1,7 +1,7 @@
 //! Frames on their way to the worker. A call appends to a ring and, most of the time, is done; who writes, and when:
 //!
-//! * the caller, when nothing was pending and the last write is over 10 us past (a lone call is not delayed), when 32 KiB are
-//!   pending, when the oldest frame is over 20 us old, or when it wants a reply;
+//! * the caller, when nothing was pending and the last write is well past (a lone call is not delayed), when 32 KiB are pending,
+//!   when the oldest frame has waited for as long as the last write took (20 us to 1 ms), or when it wants a reply;
 //! * the watchdog, for the tail of a burst: it naps 200 us and sleeps after four empty naps. While bulk is written it has nothing
 //!   to do, and does not wake 4000 times a second to see that.
 //!
@@ -103,7 +103,7 @@ impl Outbox {
     ) -> io::Result<u64> {
         let mut line = self.append(link, message, tail_bytes, fill)?;
         let sequence = line.sequence;
-        let due = line.due(frame_bytes::<M>(tail_bytes) as u64);
+        let due = line.due(frame_bytes::<M>(tail_bytes) as u64, monotonic_ns);
         drop(line);
         match due {
             Due::Nothing => {}
@@ -155,6 +155,7 @@ impl Outbox {
             return Ok(());
         }
         let mut writing = self.hold();
+        let began = monotonic_ns();
         loop {
             let generation = link.around.generation();
             let Err(error) = self.write_until(link, end) else {
@@ -165,7 +166,7 @@ impl Outbox {
             writing = self.hold();
         }
         let mut line = self.line();
-        line.last_write = monotonic_ns();
+        line.note_write(began, monotonic_ns());
         let after = line.sent;
         let wake = line.tail != after && line.wakes();
         drop(line);
