@@ -78,6 +78,15 @@ test('a session goes on when its connections are cut', async () => {
   }
 }, 60_000);
 
+test('a program starts although its connection is cut before it has a session', async () => {
+  for (let bytes = 1; bytes < 2400; bytes += 100) {
+    relay.cutNextAfter(bytes);
+    const starting = await startSessionAt(socket(), join(directory, 'session'));
+    expect(await starting.ask('echo')).toBe('ok');
+    expect(await starting.end()).toMatchObject({ code: 0, stderr: '' });
+  }
+}, 60_000);
+
 test.each([1, 10])(
   'a session goes on when nothing comes through for %d s',
   async (seconds) => {

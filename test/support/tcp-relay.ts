@@ -10,16 +10,21 @@ export interface TcpRelay extends AsyncDisposable {
   speak(): void;
   /** Ends all connections. */
   cut(): void;
+  /** Ends the next connection when so many bytes have come through it, both ways together. */
+  cutNextAfter(bytes: number): void;
 }
 
 export async function relayTo(port: number): Promise<TcpRelay> {
   const sockets = new Set<Socket>();
   let isSilent = false;
+  let nextLives = Infinity;
   const cut = (): void => {
     for (const socket of sockets) socket.destroy();
   };
   const server = createServer((near) => {
     const far = connect(port, '127.0.0.1');
+    let left = nextLives;
+    nextLives = Infinity;
     for (const [from, to] of [
       [near, far],
       [far, near],
@@ -27,8 +32,11 @@ export async function relayTo(port: number): Promise<TcpRelay> {
       sockets.add(from);
       from.on('error', () => undefined);
       from.on('close', () => sockets.delete(from));
-      from.on('data', (bytes) => {
-        if (!isSilent) to.write(bytes);
+      from.on('data', (bytes: Buffer) => {
+        if (isSilent) return;
+        to.write(bytes.subarray(0, left));
+        left -= bytes.length;
+        if (left <= 0) for (const end of [near, far]) end.destroySoon();
       });
       from.on('end', () => {
         if (!isSilent) to.end();
@@ -46,6 +54,9 @@ export async function relayTo(port: number): Promise<TcpRelay> {
       cut();
     },
     cut,
+    cutNextAfter(bytes) {
+      nextLives = bytes;
+    },
     async [Symbol.asyncDispose]() {
       const closed = once(server, 'close');
       server.close();

@@ -26,15 +26,35 @@ const LAST_TRY: Duration = Duration::from_millis(10);
 /// How long a connector may take to be replaced by another.
 const REPLACED_WITHIN: Duration = Duration::from_secs(5);
 
+/// How often a session is opened anew when its connection is cut before there is anything to resume, and after which pause.
+const ANEW: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(100);
+
 /// Why there is no session: the CUDA error, and the line for stderr.
-struct Refusal(CUresult, String);
+struct Refusal {
+    result: CUresult,
+    reason: String,
+    /// The connection was cut: another may do.
+    cut: bool,
+}
 
 /// Opens a session and reads what it offers.
 pub fn connect() -> Outcome<Session> {
-    try_connect().map_err(|Refusal(result, reason)| {
-        crate::log::error(reason);
-        result
-    })
+    let mut left = ANEW;
+    loop {
+        match try_connect() {
+            Err(refusal) if refusal.cut && left > 0 => {
+                left -= 1;
+                std::thread::sleep(PAUSE);
+            }
+            outcome => {
+                return outcome.map_err(|Refusal { result, reason, .. }| {
+                    crate::log::error(reason);
+                    result
+                });
+            }
+        }
+    }
 }
 
 fn try_connect() -> Result<Session, Refusal> {
@@ -48,9 +68,8 @@ fn try_connect() -> Result<Session, Refusal> {
         _ => None,
     };
     let connection = match &key {
-        Some(key) => Connection::tls_client(data, key, PATIENCE).map_err(|error| {
-            unusable(&format!("no encrypted connection with the worker: {error}"))
-        })?,
+        Some(key) => Connection::tls_client(data, key, PATIENCE)
+            .map_err(|error| failed("no encrypted connection with the worker", &error))?,
         None => Connection::plain(data),
     };
     let secret = reply
@@ -134,10 +153,9 @@ fn wait_at_most(socket: &OwnedFd, patience: Duration) -> io::Result<()> {
 /// Asks the connector on the session socket.
 fn request(purpose: Purpose) -> Result<(OwnedFd, OpenReply, Option<OwnedFd>), Refusal> {
     let (socket, reply, data) = ask(purpose).map_err(|(path, error)| {
-        Refusal(
-            CUDA_ERROR_NO_DEVICE,
-            format!("no vGPU: the session socket {path} cannot be used: {error}"),
-        )
+        unusable(&format!(
+            "the session socket {path} cannot be used: {error}"
+        ))
     })?;
     if reply.ok {
         return Ok((socket, reply, data));
@@ -148,10 +166,8 @@ fn request(purpose: Purpose) -> Result<(OwnedFd, OpenReply, Option<OwnedFd>), Re
     } else {
         CUDA_ERROR_NO_DEVICE
     };
-    Err(Refusal(
-        result,
-        format!("no vGPU: {reason}: {}", reply.message.unwrap_or_default()),
-    ))
+    let reason = format!("no vGPU: {reason}: {}", reply.message.unwrap_or_default());
+    Err(refusal(result, reason))
 }
 
 /// What the connector answers, with the socket. Errors name the socket's path.
@@ -223,7 +239,7 @@ fn check_version(hello: Hello) -> Result<(), Refusal> {
     let line = format!(
         "ProtocolMismatch: this library speaks {PROTOCOL_VERSION}, the worker {theirs}: {older}"
     );
-    Err(Refusal(CUDA_ERROR_SYSTEM_DRIVER_MISMATCH, line))
+    Err(refusal(CUDA_ERROR_SYSTEM_DRIVER_MISMATCH, line))
 }
 
 /// The frames before there is a session.
@@ -283,10 +299,8 @@ impl Greeting<'_> {
                         } else {
                             closed.result
                         };
-                        return Err(Refusal(
-                            result,
-                            format!("no vGPU: {}", String::from_utf8_lossy(reason)),
-                        ));
+                        let reason = format!("no vGPU: {}", String::from_utf8_lossy(reason));
+                        return Err(refusal(result, reason));
                     }
                     return pick(push)
                         .ok_or_else(|| unusable("the worker's greeting is out of order"));
@@ -302,11 +316,7 @@ impl Greeting<'_> {
     fn fill(&mut self) -> Result<(), Refusal> {
         loop {
             match self.reader.fill_now(self.connection) {
-                Ok(0) => {
-                    return Err(unusable(
-                        "the worker closed the connection before its greeting",
-                    ));
-                }
+                Ok(0) => return Err(lost(io::ErrorKind::UnexpectedEof.into())),
                 Ok(_) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if !self
@@ -323,12 +333,37 @@ impl Greeting<'_> {
     }
 }
 
+fn refusal(result: CUresult, reason: String) -> Refusal {
+    Refusal {
+        result,
+        reason,
+        cut: false,
+    }
+}
+
 fn unusable(what: &str) -> Refusal {
-    Refusal(CUDA_ERROR_NO_DEVICE, format!("no vGPU: {what}"))
+    refusal(CUDA_ERROR_NO_DEVICE, format!("no vGPU: {what}"))
 }
 
 fn lost(error: io::Error) -> Refusal {
-    unusable(&format!("the connection to the worker failed: {error}"))
+    failed("the connection to the worker failed", &error)
+}
+
+fn failed(what: &str, error: &io::Error) -> Refusal {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof,
+    };
+    let cuts = [
+        BrokenPipe,
+        ConnectionAborted,
+        ConnectionReset,
+        NotConnected,
+        UnexpectedEof,
+    ];
+    Refusal {
+        cut: cuts.contains(&error.kind()),
+        ..unusable(&format!("{what}: {error}"))
+    }
 }
 
 fn secret(text: &str) -> Option<[u8; 32]> {
