@@ -158,7 +158,7 @@ test('a ticket that has expired opens nothing, and the user is told how to get a
   );
   expectRefused(
     await runElsewhere(shortLived),
-    /TicketExpired: the ticket expired \d+ s ago: .*`aquifer ticket trainer`/,
+    /TicketExpired: the ticket expired \d+ s ago; .*`aquifer ticket trainer`/,
   );
 }, 90_000);
 

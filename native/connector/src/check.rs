@@ -125,8 +125,8 @@ fn ticket(places: &Places) -> Vec<Finding> {
     let left = file.ticket.payload.exp.saturating_sub(now_seconds());
     let mut findings = vec![if left == 0 {
         fails(format!(
-            "the ticket {path} for claim {claim} has expired: get a new one (`aquifer ticket {}`)",
-            file.ticket.payload.claim.name
+            "the ticket {path} for claim {claim} has expired; get a new one: {}",
+            file.another("")
         ))
     } else {
         works(format!(

@@ -139,8 +139,8 @@ fn bound_to(file: TicketFile, holder: &HolderKey) -> Result<TicketFile, Refusal>
     match &file.ticket.holder {
         Some(bound) if bound != holder => {
             let message = format!(
-                "the ticket is bound to another key; this connector's is {holder}: `aquifer ticket {} --for {holder}` makes one for it",
-                file.ticket.payload.claim.name
+                "the ticket is bound to another key, not to this connector's; get one for it: {}",
+                file.another(&format!(" --for {holder}"))
             );
             Err(Refusal::new("TicketStolen", message))
         }

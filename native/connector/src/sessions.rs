@@ -35,10 +35,9 @@ impl Connector {
                 Some(offer) if !offer.is_valid() => {
                     let ago =
                         crate::offer::now_seconds().saturating_sub(offer.file.ticket.payload.exp);
-                    let name = &offer.file.ticket.payload.claim.name;
-                    let message = format!(
-                        "the ticket expired {ago} s ago: get a new one (`aquifer ticket {name}`)"
-                    );
+                    let another = offer.file.another("");
+                    let message =
+                        format!("the ticket expired {ago} s ago; get a new one: {another}");
                     self.refuse(id, Refusal::new("TicketExpired", message));
                 }
                 Some(offer) if offer.is_bound() => self.ask_for(id),

@@ -63,6 +63,14 @@ impl TicketFile {
         Self::from_value(value)
     }
 
+    /// By which command its owner gets another one, with these options.
+    pub fn another(&self, options: &str) -> String {
+        let name = &self.ticket.payload.claim.name;
+        format!(
+            "`aquifer ticket {name}{options}`, of a cluster `kubectl aquifer ticket {name}{options}`"
+        )
+    }
+
     /// Reads the same as an object.
     pub fn from_value(value: Value) -> Result<Self, Refusal> {
         let form: Form =
