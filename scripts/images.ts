@@ -3,9 +3,9 @@
  * and Debian; with names as arguments, these alone. What is loaded into the programs of others is built against an old glibc.
  */
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import { fillBase, NONROOT } from './images/base.ts';
 import { collectLicences } from './images/licences.ts';
 import { writeOciArchive } from './images/oci-archive.ts';
@@ -152,7 +152,11 @@ function guest(root: string): void {
   const prefix = join(root, PREFIX);
   const always = ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', '--mtime=@0'];
   mkdirSync(OUTPUT, { recursive: true });
-  execFileSync('tar', [...always, '--gzip', '--create', '--file', BUNDLE, '--directory', prefix, '.']);
+  // Files alone: the guest's own folders keep their modes.
+  const files = readdirSync(prefix, { recursive: true, withFileTypes: true })
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => relative(prefix, join(entry.parentPath, entry.name)));
+  execFileSync('tar', [...always, '--gzip', '--create', '--file', BUNDLE, '--directory', prefix, ...files]);
   console.log(BUNDLE);
   collectLicences(join(root, DOC), ['aquifer-connector', 'aquifer-container-hook', 'aquifer-client']);
 }
