@@ -29,13 +29,18 @@ run unit npm test --silent -- --selectProjects unit
 run native cargo test --manifest-path native/Cargo.toml --workspace --release --locked --quiet --no-fail-fast
 # A failed test may leave a program: the run must end all the same.
 run end-to-end npm test --silent -- --selectProjects e2e --runInBand --forceExit
-run api-server npm test --silent -- --selectProjects api-server --runInBand --forceExit
+# Fuzz targets compile for minutes, while the tests of the next suite wait for something most of the time.
+nice scripts/fuzz.sh 0 &>"$logs/fuzz-build.log" &
+fuzz_build=$!
+trap 'kill "$fuzz_build" 2>/dev/null || true' EXIT
+run api-server npm test --silent -- --selectProjects api-server --maxWorkers=2 --forceExit
 # Two clusters at once: most of the time nodes wait for something.
 run cluster as_root npm test --silent -- --selectProjects cluster --maxWorkers=2 --forceExit
 # A guest is one emulated processor.
 as_root node scripts/guest.ts build
 run guest as_root npm test --silent -- --selectProjects guest --maxWorkers=2 --forceExit
 run glibc scripts/check-glibc.sh
+wait "$fuzz_build" || cat "$logs/fuzz-build.log"
 run fuzz scripts/fuzz.sh 60
 run kernels scripts/check-ptx.sh
 printf '\n%d passed, %d failed\n' "$passed" "$failed"
