@@ -3,7 +3,7 @@ import { BENCH_PROGRAM } from '../test/guest/product-disk.ts';
 import { environment, inTurns, LONG_MS, p50Of, type Around } from './guest-program.ts';
 import { percentile, type BenchResult } from './result.ts';
 
-const NESTED_ROUNDS = 5;
+const NESTED_ROUNDS = 11;
 const START_ROUNDS = 15;
 
 /** A wait for the worker in a nested container beside the same in the guest itself. */
