@@ -33,7 +33,7 @@ export async function relayTo(port: number): Promise<TcpRelay> {
       from.on('error', () => undefined);
       from.on('close', () => sockets.delete(from));
       from.on('data', (bytes: Buffer) => {
-        if (isSilent) return;
+        if (isSilent || left <= 0) return;
         to.write(bytes.subarray(0, left));
         left -= bytes.length;
         if (left <= 0) for (const end of [near, far]) end.destroySoon();

@@ -263,13 +263,16 @@ mod tests {
         line.due(FRAME, || now)
     }
 
-    /// When the line wants to be written, of frames from `start` on that come 3 us apart: the time since the first.
-    fn waits(line: &mut Line, start: u64) -> u64 {
-        let mut now = start;
-        while !matches!(append(line, now), Due::Write) {
-            now += 3000;
+    /// The time from the first of frames that come so far apart, in ns, to the one at which they are written; `took` is how
+    /// long the write before them did.
+    fn waits(took: u64, apart: u64) -> u64 {
+        let mut line = Line::new(true);
+        line.note_write(0, took);
+        let mut waited = 0;
+        while !matches!(append(&mut line, took + waited), Due::Write) {
+            waited += apart;
         }
-        now - start
+        waited
     }
 
     #[test]
@@ -282,17 +285,14 @@ mod tests {
     #[test]
     fn frames_wait_as_long_as_the_last_write_took() {
         for (took, waited) in [(4000, 21_000), (100_000, 102_000), (600_000, 603_000)] {
-            let mut line = Line::new(true);
-            line.note_write(0, took);
-            assert_eq!(waits(&mut line, took), waited);
+            assert_eq!(waits(took, 3000), waited);
         }
     }
 
     #[test]
     fn frames_wait_neither_for_long_nor_for_many() {
-        let mut line = Line::new(true);
-        line.note_write(0, 60_000_000_000);
-        let full = FLUSH_BYTES / FRAME;
-        assert_eq!(waits(&mut line, 60_000_000_000), (full - 1) * 3000);
+        const MINUTE_NS: u64 = 60_000_000_000;
+        assert_eq!(waits(MINUTE_NS, 10_000), LONGEST_WAIT_NS + 10_000);
+        assert_eq!(waits(MINUTE_NS, 3000), (FLUSH_BYTES / FRAME - 1) * 3000);
     }
 }
